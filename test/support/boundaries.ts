@@ -1,0 +1,71 @@
+/**
+ * Checks the import rules of docs/adr/0001 with dependency-cruiser and refuses to be green on nothing.
+ * Called by `npm run boundaries` and by the test of the same name.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cruise, type ICruiseResult } from 'dependency-cruiser';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const layers = ['domain', 'platform', 'projections', 'api', 'workers', 'proxy', 'embedded', 'cli'] as const;
+const above = (folders: readonly string[]) => `^(${folders.join('|')})/`;
+const forbid = (name: string, from: string, to: string, comment: string) => ({
+  name,
+  comment,
+  severity: 'error' as const,
+  from: { path: from },
+  to: { path: to },
+});
+
+const rules = [
+  { name: 'no-circles', severity: 'error' as const, from: {}, to: { circular: true } },
+  {
+    name: 'domain-is-pure',
+    comment: 'domain imports nothing but itself and zod: no npm package, no node: module',
+    severity: 'error' as const,
+    from: { path: '^domain/' },
+    to: { pathNot: ['^domain/', '^node_modules/zod/'] },
+  },
+  forbid('platform-below', '^platform/', above(layers.slice(2)), 'platform knows domain only'),
+  forbid('projections-below', '^projections/', above(layers.slice(3)), 'projections know platform and domain'),
+  forbid('projections-facts-only', '^projections/', '^domain/.*decide\\.ts$', 'projections read facts, never decide'),
+  forbid('api-alone', '^api/', above(['workers', 'proxy', 'embedded', 'cli']), 'processes never import each other'),
+  forbid('workers-alone', '^workers/', above(['api', 'proxy', 'embedded', 'cli']), 'processes never import each other'),
+  forbid('proxy-alone', '^proxy/', above(['api', 'workers', 'embedded', 'cli', 'projections']), 'proxy reaches the server over its feed'),
+  forbid('embedded-servers', '^embedded/', above(['domain', 'projections', 'api', 'workers', 'proxy', 'cli']), 'embedded servers know no domain'),
+  forbid('nobody-imports-tests', above(layers), above(['test', 'bench', 'docs', 'console']), 'product code stands alone'),
+];
+
+/** Result of one check: how many modules were seen and what broke a rule. */
+export const checkBoundaries = async (): Promise<{ modules: number; expected: number; violations: string[] }> => {
+  const folders = layers.filter((layer) => layer !== 'cli').concat('cli');
+  const sources = folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => join(folder, path)),
+  );
+  const result = await cruise(folders, {
+    baseDir: root,
+    validate: true,
+    ruleSet: { forbidden: rules },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+  });
+  const output = result.output as ICruiseResult;
+  const seen = output.modules.filter((module) => above(layers) && new RegExp(above(layers)).test(module.source));
+  return {
+    modules: seen.length,
+    expected: sources.length,
+    violations: output.summary.violations.map((v) => `${v.rule.name}: ${v.from} -> ${v.to}`),
+  };
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { modules, expected, violations } = await checkBoundaries();
+  for (const violation of violations) console.error(violation);
+  const blind = modules < expected || expected < 20;
+  console.log(`${modules} of ${expected} modules checked, ${violations.length} violations`);
+  process.exit(blind || violations.length > 0 ? 1 : 0);
+}

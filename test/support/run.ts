@@ -1,0 +1,66 @@
+/**
+ * Runs every test file and closes with one stable line: `N passed, N failed, N skipped`.
+ * Called by `npm test`; `npm test -- proxy api/device` runs only the files whose path contains a word.
+ *
+ * Fails when it finds no file, when a file runs no test, and when anything fails. Every skip prints its reason.
+ */
+import { readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { run } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const testRoot = fileURLToPath(new URL('..', import.meta.url));
+const words = process.argv.slice(2);
+const files = readdirSync(testRoot, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.test.ts'))
+  .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
+  .sort()
+  .map((path) => join(testRoot, path));
+
+if (files.length === 0) {
+  console.error(`No test file under ${testRoot} matches ${words.join(' ') || '*.test.ts'}.`);
+  process.exit(1);
+}
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const casesByFile = new Map<string, number>(files.map((file) => [file, 0]));
+const failures: string[] = [];
+
+const describeError = (error: unknown): string => {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+};
+
+const stream = run({ files, concurrency: 2, timeout: 600_000 });
+stream.on('test:pass', (event) => {
+  if (event.details.type === 'suite') return;
+  const isFileEntry = event.file === undefined || event.name === event.file;
+  if (isFileEntry) return;
+  casesByFile.set(event.file as string, (casesByFile.get(event.file as string) ?? 0) + 1);
+  if (event.skip !== undefined && event.skip !== false) {
+    counts.skipped += 1;
+    console.log(`  skip  ${event.name}: ${event.skip === true ? 'no reason given' : event.skip}`);
+    return;
+  }
+  counts.passed += 1;
+  console.log(`  ok    ${relative(testRoot, event.file as string)}: ${event.name} (${Math.round(event.details.duration_ms)} ms)`);
+});
+stream.on('test:fail', (event) => {
+  if (event.details.type === 'suite' && String(event.details.error.message).includes('subtest')) return;
+  counts.failed += 1;
+  if (event.file) casesByFile.set(event.file, (casesByFile.get(event.file) ?? 0) + 1);
+  const where = event.file ? relative(testRoot, event.file) : '?';
+  failures.push(`${where}: ${event.name}\n${describeError(event.details.error)}`);
+  console.log(`  FAIL  ${where}: ${event.name}`);
+});
+stream.on('test:stderr', (event) => process.stderr.write(event.message));
+await new Promise((resolve) => stream.once('end', resolve).resume());
+
+for (const [file, cases] of casesByFile) {
+  if (cases > 0) continue;
+  counts.failed += 1;
+  failures.push(`${relative(testRoot, file)}: ran no test`);
+}
+for (const failure of failures) console.log(`\n--- ${failure}`);
+console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);
