@@ -1,0 +1,292 @@
+/**
+ * Every setting of Muster, in two tables: the server's and the EAS proxy's. The only file that reads the
+ * environment. Called by cli/; the parsed, frozen values are passed on as arguments.
+ */
+import { z } from 'zod';
+import { MusterError } from './errors.ts';
+
+/** One setting: its environment variable, unit, default and what it does. `secret` values are never printed. */
+interface Setting<Schema extends z.ZodType = z.ZodType> {
+  readonly env: string;
+  readonly schema: Schema;
+  readonly unit?: string;
+  readonly default?: string;
+  readonly secret?: boolean;
+  readonly description: string;
+}
+
+type Table = Readonly<Record<string, Setting>>;
+
+/** The values of a table: a setting without default is optional. */
+export type Values<T extends Table> = {
+  readonly [Key in keyof T]: T[Key] extends { readonly default: string }
+    ? z.infer<T[Key]['schema']>
+    : z.infer<T[Key]['schema']> | undefined;
+};
+
+const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
+const port = count(0, 65_535);
+const file = z.string().min(1);
+const httpUrl = z.url({ protocol: /^https?$/ });
+const databaseUrl = z.url({ protocol: /^postgres(ql)?$/ });
+
+/** Settings of the server (`muster serve`) and of every command that talks to its parts. */
+export const serverSettings = {
+  dataDir: {
+    env: 'MUSTER_DATA_DIR',
+    schema: file,
+    default: './data',
+    unit: 'folder',
+    description: 'Where the embedded PostgreSQL and local state live.',
+  },
+  databaseUrl: {
+    env: 'DATABASE_URL',
+    schema: databaseUrl,
+    secret: true,
+    description: 'Your PostgreSQL. Unset: an embedded PostgreSQL is started in the data folder.',
+  },
+  eventStoreUrl: {
+    env: 'EVENTSTORE_URL',
+    schema: z.string().regex(/^(esdb|kurrentdb)(\+discover)?:\/\//),
+    secret: true,
+    description: 'Your EventStoreDB. Unset: the embedded event store is started over PostgreSQL.',
+  },
+  eventStorePort: {
+    env: 'MUSTER_EVENTSTORE_PORT',
+    schema: port,
+    default: '0',
+    unit: 'TCP port',
+    description: 'Loopback port of the embedded event store; 0 takes a free one.',
+  },
+  redisUrl: {
+    env: 'REDIS_URL',
+    schema: z.url({ protocol: /^rediss?$/ }),
+    secret: true,
+    description: 'Your Redis for the job queues. Unset: the queues live in PostgreSQL.',
+  },
+  host: {
+    env: 'MUSTER_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    description: 'Address to listen on. Anything but loopback needs a certificate.',
+  },
+  port: {
+    env: 'MUSTER_PORT',
+    schema: port,
+    default: '8420',
+    unit: 'TCP port',
+    description: 'Port of the API; 0 takes a free one.',
+  },
+  tlsCertificateFile: {
+    env: 'MUSTER_TLS_CERT',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Certificate chain of the API.',
+  },
+  tlsKeyFile: {
+    env: 'MUSTER_TLS_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Private key of the certificate.',
+  },
+  logLevel: {
+    env: 'MUSTER_LOG_LEVEL',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']),
+    default: 'info',
+    description: 'Least severe level that is logged.',
+  },
+  syncIntervalSeconds: {
+    env: 'MUSTER_SYNC_INTERVAL',
+    schema: count(10, 86_400),
+    default: '900',
+    unit: 'seconds',
+    description: 'Time after which devices are told to sync again.',
+  },
+  busySyncIntervalSeconds: {
+    env: 'MUSTER_BUSY_SYNC_INTERVAL',
+    schema: count(1, 86_400),
+    default: '30',
+    unit: 'seconds',
+    description: 'The same while a device has tasks or policies to carry out.',
+  },
+  mutationWaitMs: {
+    env: 'MUSTER_MUTATION_WAIT',
+    schema: count(0, 60_000),
+    default: '5000',
+    unit: 'ms',
+    description: 'How long a mutation waits until its own effect can be read; then it answers as pending.',
+  },
+  reviewIntervalSeconds: {
+    env: 'MUSTER_REVIEW_INTERVAL',
+    schema: count(1, 3600),
+    default: '15',
+    unit: 'seconds',
+    description: 'How often devices are reviewed whose verdict or task falls due by time alone.',
+  },
+  sessionIdleMinutes: {
+    env: 'MUSTER_SESSION_IDLE',
+    schema: count(1, 10_080),
+    default: '60',
+    unit: 'minutes',
+    description: 'A session that is not used for this long ends.',
+  },
+  cachedAggregates: {
+    env: 'MUSTER_CACHED_AGGREGATES',
+    schema: count(100, 10_000_000),
+    default: '20000',
+    description: 'Folded aggregates kept in memory by each process.',
+  },
+  workerConcurrency: {
+    env: 'MUSTER_WORKER_CONCURRENCY',
+    schema: count(1, 1000),
+    default: '20',
+    description: 'Jobs of one queue that a process works on at once.',
+  },
+  fcmServiceAccountFile: {
+    env: 'MUSTER_FCM_SERVICE_ACCOUNT',
+    schema: file,
+    unit: 'JSON file',
+    description:
+      'Google service account with which Android devices are woken. Unset: they sync by interval alone.',
+  },
+  fcmEndpoint: {
+    env: 'MUSTER_FCM_ENDPOINT',
+    schema: httpUrl,
+    default: 'https://fcm.googleapis.com',
+    description: 'Base address of FCM HTTP v1.',
+  },
+} as const satisfies Table;
+
+/** Settings of the EAS proxy (`muster proxy`). */
+export const proxySettings = {
+  listenHost: {
+    env: 'MUSTER_PROXY_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    description: 'Address to listen on. Anything but loopback needs a certificate.',
+  },
+  listenPort: {
+    env: 'MUSTER_PROXY_PORT',
+    schema: port,
+    default: '8443',
+    unit: 'TCP port',
+    description: 'Port that mail clients connect to; 0 takes a free one.',
+  },
+  tlsCertificateFile: {
+    env: 'MUSTER_PROXY_TLS_CERT',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Certificate chain of the proxy.',
+  },
+  tlsKeyFile: {
+    env: 'MUSTER_PROXY_TLS_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Private key of the certificate.',
+  },
+  publicUrl: {
+    env: 'MUSTER_PROXY_PUBLIC_URL',
+    schema: httpUrl,
+    description:
+      'Address of the proxy as mail clients see it; redirects of the mail server are rewritten to it.',
+  },
+  backendUrl: {
+    env: 'MUSTER_PROXY_BACKEND',
+    schema: httpUrl,
+    description: 'Address of the mail server. Required.',
+  },
+  backendCaFile: {
+    env: 'MUSTER_PROXY_BACKEND_CA',
+    schema: file,
+    unit: 'PEM file',
+    description: 'CA of the mail server, when it is not a public one.',
+  },
+  serverUrl: {
+    env: 'MUSTER_PROXY_SERVER',
+    schema: httpUrl,
+    description: 'Address of the Muster server. Required.',
+  },
+  serverToken: {
+    env: 'MUSTER_PROXY_TOKEN',
+    schema: z.string().min(1),
+    secret: true,
+    description: 'Credential of the proxy, from the registerProxy mutation. Required.',
+  },
+  serverCaFile: {
+    env: 'MUSTER_PROXY_SERVER_CA',
+    schema: file,
+    unit: 'PEM file',
+    description: 'CA of the Muster server, when it is not a public one.',
+  },
+  stateFile: {
+    env: 'MUSTER_PROXY_STATE',
+    schema: file,
+    default: './data/proxy-state.ndjson',
+    unit: 'file',
+    description: 'Where mail verdicts are kept while the server is away.',
+  },
+  maxAgeSeconds: {
+    env: 'MUSTER_PROXY_MAX_AGE',
+    schema: count(3600, 31_536_000),
+    default: '86400',
+    unit: 'seconds',
+    description: 'Age beyond which verdicts are stale and mail is denied.',
+  },
+  adminHost: {
+    env: 'MUSTER_PROXY_ADMIN_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    description: 'Address of the health endpoint.',
+  },
+  adminPort: {
+    env: 'MUSTER_PROXY_ADMIN_PORT',
+    schema: port,
+    default: '0',
+    unit: 'TCP port',
+    description: 'Port of the health endpoint; 0 leaves it off.',
+  },
+  logLevel: serverSettings.logLevel,
+} as const satisfies Table;
+
+/** Configuration of the server. */
+export type ServerConfig = Values<typeof serverSettings>;
+
+/** Configuration of the proxy, as read. */
+export type ProxySettings = Values<typeof proxySettings>;
+
+/**
+ * Reads a table from the environment, `overrides` (command-line options, by key) first. Every fault is reported
+ * together in one `config-invalid`; the values are frozen.
+ */
+export const readConfig = <T extends Table>(
+  table: T,
+  overrides: Readonly<Partial<Record<keyof T & string, string | undefined>>> = {},
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Values<T> => {
+  const faults: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [key, setting] of Object.entries(table)) {
+    const given =
+      overrides[key as keyof T & string] ?? (environment[setting.env] || undefined) ?? setting.default;
+    if (given === undefined) continue;
+    const parsed = setting.schema.safeParse(given);
+    if (parsed.success) values[key] = parsed.data;
+    else {
+      const shown = setting.secret ? '' : ` (is "${given}")`;
+      faults.push(`${setting.env}: ${parsed.error.issues.map((issue) => issue.message).join(', ')}${shown}`);
+    }
+  }
+  if (faults.length > 0) throw new MusterError('config-invalid', faults.join('\n'));
+  return Object.freeze(values) as Values<T>;
+};
+
+/** One row per setting, for the generated reference in docs. */
+export const describeSettings = (
+  table: Table,
+): { env: string; unit: string; default: string; description: string }[] =>
+  Object.values(table).map(({ env, unit = '', default: preset = '', description }) => ({
+    env,
+    unit,
+    default: preset,
+    description,
+  }));

@@ -1,0 +1,109 @@
+/**
+ * The catalogue of faults (bugs, outages, bad input at an edge) and the one error class that carries them.
+ * Called everywhere above the domain; refusals of the domain are values and live in domain/refusals.ts.
+ */
+import { type RefusalCode, refusals } from '../domain/refusals.ts';
+
+/** Code → title, advice and whether repeating the same call later can succeed. */
+export const faults = {
+  'body-too-deep': { title: 'The JSON is nested too deeply', advice: 'Flatten the body.', retryable: false },
+  'body-too-large': { title: 'The body is too large', advice: 'Send less at once.', retryable: false },
+  'config-invalid': {
+    title: 'The configuration is invalid',
+    advice: 'Correct the named settings.',
+    retryable: false,
+  },
+  'data-dir-in-use': {
+    title: 'The data folder is in use',
+    advice: 'Stop the other process or choose another MUSTER_DATA_DIR.',
+    retryable: false,
+  },
+  'dependency-unavailable': {
+    title: 'A part Muster needs is unavailable',
+    advice: 'Repeat the call after a short wait.',
+    retryable: true,
+  },
+  'event-unreadable': {
+    title: 'A stored event cannot be read',
+    advice: 'Upgrade Muster to the version that wrote the event, or inspect it with muster replay.',
+    retryable: false,
+  },
+  forbidden: {
+    title: 'This credential may not do that',
+    advice: 'Use a credential with the required scope.',
+    retryable: false,
+  },
+  internal: {
+    title: 'Something went wrong in Muster',
+    advice: 'Report the request id to the operator.',
+    retryable: false,
+  },
+  'invalid-input': { title: 'The input is invalid', advice: 'Correct the named field.', retryable: false },
+  'invalid-json': { title: 'The body is not valid JSON', advice: 'Send UTF-8 JSON.', retryable: false },
+  'method-not-allowed': {
+    title: 'The method is not allowed here',
+    advice: 'Use the method that the documentation names.',
+    retryable: false,
+  },
+  'not-found': { title: 'There is nothing here', advice: 'Check the address.', retryable: false },
+  'push-rejected': {
+    title: 'The push service rejected the message',
+    advice: 'Check the push settings of the server.',
+    retryable: false,
+  },
+  'push-token-dead': {
+    title: 'The push token is no longer valid',
+    advice: 'The device reports a new token at its next sync.',
+    retryable: false,
+  },
+  'push-unavailable': {
+    title: 'The push service is unavailable',
+    advice: 'Muster repeats the push by itself.',
+    retryable: true,
+  },
+  'too-busy': {
+    title: 'The server is busy',
+    advice: 'Repeat the call after the time given in Retry-After.',
+    retryable: true,
+  },
+  unauthenticated: {
+    title: 'The credential is missing or invalid',
+    advice: 'Send a valid credential.',
+    retryable: false,
+  },
+  'unsupported-encoding': {
+    title: 'The content encoding is not supported',
+    advice: 'Send identity or gzip.',
+    retryable: false,
+  },
+  'unsupported-media-type': {
+    title: 'The content type is not supported',
+    advice: 'Send application/json.',
+    retryable: false,
+  },
+} as const;
+
+/** Code of a fault. */
+export type FaultCode = keyof typeof faults;
+
+/** Any code a user of Muster can meet. */
+export type ErrorCode = FaultCode | RefusalCode;
+
+/** Title and advice of any code. */
+export const describeCode = (code: ErrorCode): { title: string; advice: string; retryable: boolean } =>
+  code in faults ? faults[code as FaultCode] : { ...refusals[code as RefusalCode], retryable: false };
+
+/** A fault on its way up: `code` from the catalogue, the input `field` it concerns, the `cause` for the log. */
+export class MusterError extends Error {
+  readonly code: FaultCode;
+  readonly field: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(code: FaultCode, detail: string, options: { cause?: unknown; field?: string } = {}) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'MusterError';
+    this.code = code;
+    this.field = options.field;
+    this.retryable = faults[code].retryable;
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * EventStoreDB through its official client, isolated in this one file: append, read, follow.
+ * Opened in each main.ts; called by platform/handle.ts (write side), projections/ and workers/ (followers).
+ */
+import {
+  type AllStreamSubscription,
+  type AppendExpectedRevision,
+  END,
+  EventStoreDBClient,
+  FORWARDS,
+  jsonEvent,
+  NO_STREAM,
+  type ResolvedEvent,
+  START,
+  StreamNotFoundError,
+  streamNameFilter,
+  WrongExpectedVersionError,
+} from '@eventstore/db-client';
+import { readEventData } from '../domain/events.ts';
+import { type TenantId, tenantId as tenantIdSchema } from '../domain/ids.ts';
+import { MusterError } from './errors.ts';
+
+/** Who caused an event. */
+export interface Actor {
+  readonly kind: 'account' | 'device' | 'proxy' | 'system';
+  /** The id of the account, device or proxy; the name of the part for `system`. */
+  readonly id: string;
+}
+
+/** Metadata that every event carries. `at` is the server time of the decision, ISO 8601 UTC. */
+export interface EventMetadata {
+  readonly tenantId: TenantId;
+  readonly actor: Actor;
+  readonly $causationId: string;
+  readonly $correlationId: string;
+  readonly schemaVersion: number;
+  readonly at: string;
+}
+
+/** An event as appended: its id (UUID), type and data. */
+export interface NewEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly data: unknown;
+  readonly metadata: EventMetadata;
+}
+
+/** An event as read back: `data` in its current schema version, `revision` in its stream, `position` in the log. */
+export interface StoredEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly data: unknown;
+  readonly at: string;
+  readonly stream: string;
+  readonly category: string;
+  readonly tenantId: TenantId;
+  /** The aggregate's id: what follows the tenant in the stream name. */
+  readonly entityId: string;
+  readonly revision: bigint;
+  readonly position: bigint;
+  readonly metadata: EventMetadata;
+}
+
+/** Part of the log in order. `position` is where to resume after this batch; `caughtUp` once it reached the end. */
+export interface Batch {
+  readonly events: readonly StoredEvent[];
+  readonly position: bigint;
+  readonly caughtUp: boolean;
+}
+
+/** Where an append landed: the stream's new revision and the log position of its last event. */
+export interface Appended {
+  readonly revision: bigint;
+  readonly position: bigint;
+}
+
+/** The log. Outages throw `dependency-unavailable`; an event nobody can read throws `event-unreadable`. */
+export interface EventStore {
+  /** Appends atomically at `expected` (-1n: the stream is new); `'conflict'` when the stream has moved on. */
+  append(stream: string, events: readonly NewEvent[], expected: bigint): Promise<Appended | 'conflict'>;
+  /** Reads a stream forwards from `fromRevision` (inclusive); a missing stream is empty. */
+  readStream(stream: string, fromRevision: bigint): AsyncGenerator<StoredEvent>;
+  /** Reads the log forwards after `afterPosition` to its present end, one tenant's events only when named. */
+  readAll(options?: { afterPosition?: bigint; tenantId?: TenantId }): AsyncGenerator<StoredEvent>;
+  /** Follows the log after `afterPosition` for ever, in batches of at most `maxBatch`; ends when `signal` aborts. */
+  follow(options: {
+    afterPosition?: bigint | undefined;
+    categories: readonly string[];
+    maxBatch?: number;
+    signal: AbortSignal;
+  }): AsyncGenerator<Batch>;
+  /** Position of the log's last event, 0n when empty. Proves that the store answers. */
+  lastPosition(): Promise<bigint>;
+  close(): Promise<void>;
+}
+
+/** Stream of one aggregate: `<category>-<tenantId>_<id>`. */
+export const streamName = (category: string, tenantId: TenantId, id: string): string =>
+  `${category}-${tenantId}_${id}`;
+
+const splitStream = (
+  stream: string,
+): { category: string; tenantId: TenantId; entityId: string } | undefined => {
+  const match = /^([a-z][a-z-]*)-(ten[0-9a-z]{26})_(.+)$/.exec(stream);
+  if (!match) return undefined;
+  const tenant = tenantIdSchema.safeParse(match[2]);
+  return tenant.success
+    ? { category: match[1] as string, tenantId: tenant.data, entityId: match[3] as string }
+    : undefined;
+};
+
+const unreadable = (stream: string, revision: bigint, type: string, cause: unknown): MusterError =>
+  new MusterError(
+    'event-unreadable',
+    `${stream}@${revision} (${type}): ${cause instanceof Error ? cause.message : String(cause)}`,
+    { cause },
+  );
+
+const decode = (resolved: ResolvedEvent): StoredEvent => {
+  const recorded = resolved.event;
+  if (!recorded) throw new MusterError('event-unreadable', 'a link whose target is gone');
+  const name = splitStream(recorded.streamId);
+  const metadata = recorded.metadata as EventMetadata | undefined;
+  if (!name || metadata?.tenantId !== name.tenantId || typeof metadata.at !== 'string') {
+    throw unreadable(recorded.streamId, recorded.revision, recorded.type, 'not an event that Muster wrote');
+  }
+  try {
+    const data = readEventData(
+      name.category,
+      recorded.type,
+      metadata.schemaVersion,
+      recorded.data as Record<string, unknown>,
+    );
+    const position = recorded.position?.commit ?? resolved.commitPosition ?? 0n;
+    return {
+      id: recorded.id,
+      type: recorded.type,
+      data,
+      at: metadata.at,
+      stream: recorded.streamId,
+      ...name,
+      revision: recorded.revision,
+      position,
+      metadata,
+    };
+  } catch (cause) {
+    throw unreadable(recorded.streamId, recorded.revision, recorded.type, cause);
+  }
+};
+
+/** Any error of the client (typed, or a raw gRPC status) as an outage of the store. */
+const outage = (cause: unknown): MusterError =>
+  cause instanceof MusterError
+    ? cause
+    : new MusterError(
+        'dependency-unavailable',
+        `event store: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
+
+const append = async (
+  client: EventStoreDBClient,
+  stream: string,
+  events: readonly NewEvent[],
+  expected: bigint,
+): Promise<Appended | 'conflict'> => {
+  const expectedRevision: AppendExpectedRevision = expected < 0n ? NO_STREAM : expected;
+  try {
+    const result = await client.appendToStream(
+      stream,
+      events.map((event) =>
+        jsonEvent({
+          ...event,
+          data: event.data as Record<string, unknown>,
+          metadata: event.metadata as unknown as Record<string, unknown>,
+        }),
+      ),
+      { expectedRevision },
+    );
+    return { revision: result.nextExpectedRevision, position: result.position?.commit ?? 0n };
+  } catch (cause) {
+    if (cause instanceof WrongExpectedVersionError) return 'conflict';
+    throw outage(cause);
+  }
+};
+
+async function* readStream(
+  client: EventStoreDBClient,
+  stream: string,
+  fromRevision: bigint,
+): AsyncGenerator<StoredEvent> {
+  try {
+    for await (const resolved of client.readStream(stream, { direction: FORWARDS, fromRevision }))
+      yield decode(resolved);
+  } catch (cause) {
+    if (cause instanceof StreamNotFoundError) return;
+    throw outage(cause);
+  }
+}
+
+async function* readAll(
+  client: EventStoreDBClient,
+  options: { afterPosition?: bigint; tenantId?: TenantId },
+): AsyncGenerator<StoredEvent> {
+  const { afterPosition = -1n, tenantId } = options;
+  const fromPosition = afterPosition < 0n ? START : { commit: afterPosition, prepare: afterPosition };
+  try {
+    for await (const resolved of client.readAll({ direction: FORWARDS, fromPosition })) {
+      const name = resolved.event && splitStream(resolved.event.streamId);
+      if (!name || (tenantId && name.tenantId !== tenantId)) continue;
+      const event = decode(resolved);
+      if (event.position > afterPosition) yield event;
+    }
+  } catch (cause) {
+    throw outage(cause);
+  }
+}
+
+/** Drains a subscription into batches: whatever has arrived, up to `maxBatch`, never waiting for more. */
+async function* batches(
+  subscription: AllStreamSubscription,
+  maxBatch: number,
+  signal: AbortSignal,
+): AsyncGenerator<Batch> {
+  let arrived: ResolvedEvent[] = [];
+  let failure: unknown;
+  let ended = false;
+  let caughtUp = false;
+  let wake: () => void = () => {};
+  const notify = () => wake();
+  const finish = () => {
+    ended = true;
+    notify();
+  };
+  subscription.on('data', (resolved: ResolvedEvent) => {
+    if (arrived.push(resolved) >= 4 * maxBatch) subscription.pause();
+    notify();
+  });
+  subscription.on('caughtUp', () => {
+    caughtUp = true;
+    notify();
+  });
+  subscription.on('error', (error: unknown) => {
+    failure = error;
+    finish();
+  });
+  subscription.on('end', finish).on('close', finish);
+  signal.addEventListener('abort', finish, { once: true });
+  let announced = false;
+  try {
+    while (!signal.aborted) {
+      if (arrived.length > 0 || (caughtUp && !announced)) {
+        const taken = arrived.slice(0, maxBatch);
+        arrived = arrived.slice(maxBatch);
+        if (subscription.isPaused() && arrived.length < maxBatch) subscription.resume();
+        const events = taken.map(decode);
+        announced ||= caughtUp && arrived.length === 0;
+        yield {
+          events,
+          position: events.at(-1)?.position ?? -1n,
+          caughtUp: caughtUp && arrived.length === 0,
+        };
+      } else if (failure !== undefined) throw failure;
+      else if (ended)
+        throw new MusterError('dependency-unavailable', 'the event store ended the subscription');
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  } finally {
+    signal.removeEventListener('abort', finish);
+    await subscription.unsubscribe().catch(() => {});
+  }
+}
+
+async function* follow(
+  client: EventStoreDBClient,
+  options: Parameters<EventStore['follow']>[0],
+): AsyncGenerator<Batch> {
+  const { afterPosition, categories, maxBatch = 500, signal } = options;
+  const subscription = client.subscribeToAll({
+    fromPosition:
+      afterPosition === undefined || afterPosition < 0n
+        ? START
+        : { commit: afterPosition, prepare: afterPosition },
+    filter: streamNameFilter({
+      prefixes: categories.map((category) => `${category}-`),
+      checkpointInterval: 100,
+    }),
+  });
+  try {
+    yield* batches(subscription, maxBatch, signal);
+  } catch (cause) {
+    if (!signal.aborted) throw outage(cause);
+  }
+}
+
+/** Opens the log at an EventStoreDB connection string (`esdb://host:2113?tls=false`). The channel is lazy. */
+export const openEventStore = (connectionString: string): EventStore => {
+  const client = EventStoreDBClient.connectionString(connectionString);
+  return {
+    append: (stream, events, expected) => append(client, stream, events, expected),
+    readStream: (stream, fromRevision) => readStream(client, stream, fromRevision),
+    readAll: (options = {}) => readAll(client, options),
+    follow: (options) => follow(client, options),
+    async lastPosition() {
+      try {
+        for await (const resolved of client.readAll({
+          direction: 'backwards',
+          fromPosition: END,
+          maxCount: 1,
+        })) {
+          return resolved.event?.position?.commit ?? resolved.commitPosition ?? 0n;
+        }
+        return 0n;
+      } catch (cause) {
+        throw outage(cause);
+      }
+    },
+    close: () => client.dispose(),
+  };
+};

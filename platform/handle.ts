@@ -1,0 +1,198 @@
+/**
+ * Runs one command against one aggregate: load, fold, decide once, append at the expected revision; again on a
+ * conflict and on nothing else. Called by api/ (mutations, device sync) and workers/ (jobs).
+ *
+ * Folded states are kept in a bounded cache and used without reading first: an append at the expected revision
+ * proves that the state was current, and a decision that appends nothing is repeated on a freshly read state
+ * before it is believed. See docs/adr/0004-optimistic-write-side.md.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Decider, Fact } from '../domain/decider.ts';
+import { schemaVersionOf } from '../domain/events.ts';
+import type { TenantId } from '../domain/ids.ts';
+import { isRefusal, type Refusal } from '../domain/refusals.ts';
+import { type Clock, isoTime } from './clock.ts';
+import { MusterError } from './errors.ts';
+import { type Actor, type EventStore, type NewEvent, streamName } from './event-store.ts';
+import { eventId } from './new-id.ts';
+import type { SnapshotStore } from './snapshots.ts';
+
+/** The cause of a command: who, for which request (`correlationId`), because of which event or request. */
+export interface Cause {
+  readonly actor: Actor;
+  /** Makes the appended event ids repeatable: the same command appended twice is appended once. */
+  readonly commandId: string;
+  readonly correlationId?: string;
+  readonly causationId?: string;
+}
+
+/** A folded aggregate at a revision (-1n: it has no events yet). */
+export interface Loaded<State> {
+  readonly state: State;
+  readonly revision: bigint;
+}
+
+/** An accepted command: the events it appended (none if it changed nothing), the state after them, and their place. */
+export interface Handled<State, Event> extends Loaded<State> {
+  readonly events: readonly Event[];
+  /** Log position of the last appended event; undefined when nothing was appended. */
+  readonly position: bigint | undefined;
+}
+
+type AnyEvent = { readonly type: string; readonly data: unknown };
+
+/** The write side. `command` may be a function of the time: ISO 8601 UTC, the `at` of the events it leads to. */
+export interface Handler {
+  handle<State, Command, Event extends AnyEvent>(
+    decider: Decider<State, Command, Event>,
+    target: { tenantId: TenantId; id: string },
+    command: Command | ((now: string) => Command | Promise<Command>),
+    cause: Cause,
+  ): Promise<Handled<State, Event> | Refusal>;
+  /** Folds an aggregate. A state proven current within `maxAgeMs` (default 0) is used without reading the log. */
+  load<State, Command, Event extends AnyEvent>(
+    decider: Decider<State, Command, Event>,
+    target: { tenantId: TenantId; id: string },
+    options?: { maxAgeMs?: number },
+  ): Promise<Loaded<State>>;
+}
+
+interface Entry {
+  state: unknown;
+  revision: bigint;
+  snapshotRevision: bigint;
+  /** ms since the epoch of the last proof that the state was current. */
+  provenAt: number;
+}
+
+const conflictTries = 8;
+/** A snapshot is stored whenever an aggregate has this many events more than its last one. */
+const snapshotEvery = 100n;
+
+/** Makes the write side over a log; `cachedAggregates` bounds its memory. */
+export const openHandler = (deps: {
+  store: EventStore;
+  clock: Clock;
+  snapshots: SnapshotStore;
+  cachedAggregates?: number;
+}): Handler => {
+  const { store, clock, snapshots } = deps;
+  const cache = new LRUCache<string, Entry>({ max: deps.cachedAggregates ?? 20_000 });
+  /** Commands on one stream run one after another within this process, so that they never conflict here. */
+  const tails = new Map<string, Promise<unknown>>();
+
+  const refresh = async <State, Event extends AnyEvent>(
+    decider: Decider<State, never, Event>,
+    stream: string,
+  ): Promise<Entry> => {
+    const known = cache.get(stream) ?? (await snapshots.find(stream, decider.stateVersion));
+    let state = (known?.state ?? decider.initial) as State;
+    let revision = known?.revision ?? -1n;
+    const snapshotRevision = known?.snapshotRevision ?? -1n;
+    for await (const stored of store.readStream(stream, revision + 1n)) {
+      state = decider.evolve(state, { type: stored.type, data: stored.data, at: stored.at } as Fact<Event>);
+      revision = stored.revision;
+    }
+    return remember(decider.stateVersion, stream, { state, revision, snapshotRevision, provenAt: clock() });
+  };
+
+  const remember = (stateVersion: number, stream: string, entry: Entry): Entry => {
+    if (entry.revision - entry.snapshotRevision >= snapshotEvery) {
+      entry.snapshotRevision = entry.revision;
+      snapshots.save(stream, stateVersion, entry);
+    }
+    const newer = cache.get(stream);
+    if (!newer || newer.revision <= entry.revision) cache.set(stream, entry);
+    return entry;
+  };
+
+  const attempt = async <State, Command, Event extends AnyEvent>(
+    decider: Decider<State, Command, Event>,
+    target: { tenantId: TenantId; id: string },
+    command: Command | ((now: string) => Command | Promise<Command>),
+    cause: Cause,
+  ): Promise<Handled<State, Event> | Refusal> => {
+    const stream = streamName(decider.events.category, target.tenantId, target.id);
+    let cached = cache.get(stream);
+    for (let tries = 0; tries < conflictTries; ) {
+      const fresh = cached === undefined;
+      const entry = cached ?? (await refresh(decider as Decider<State, never, Event>, stream));
+      cached = undefined;
+      const at = isoTime(clock());
+      const decided = decider.decide(
+        typeof command === 'function'
+          ? await (command as (now: string) => Command | Promise<Command>)(at)
+          : command,
+        entry.state as State,
+      );
+      const nothing = isRefusal(decided) || decided.length === 0;
+      if (nothing && !fresh) continue;
+      if (isRefusal(decided)) return decided;
+      if (decided.length === 0)
+        return { state: entry.state as State, revision: entry.revision, events: [], position: undefined };
+      const events = decided.map(
+        (event, index): NewEvent => ({
+          id: eventId(stream, `${cause.commandId}@${entry.revision}`, index),
+          type: event.type,
+          data: event.data,
+          metadata: {
+            tenantId: target.tenantId,
+            actor: cause.actor,
+            $causationId: cause.causationId ?? cause.commandId,
+            $correlationId: cause.correlationId ?? cause.commandId,
+            schemaVersion: schemaVersionOf(decider.events.category, event.type),
+            at,
+          },
+        }),
+      );
+      const appended = await store.append(stream, events, entry.revision).catch((error: unknown) => {
+        cache.delete(stream);
+        throw error;
+      });
+      if (appended === 'conflict') {
+        tries += 1;
+        continue;
+      }
+      const state = decided.reduce(
+        (folded, event) => decider.evolve(folded, { ...event, at } as Fact<Event>),
+        entry.state as State,
+      );
+      remember(decider.stateVersion, stream, {
+        state,
+        revision: appended.revision,
+        snapshotRevision: entry.snapshotRevision,
+        provenAt: clock(),
+      });
+      return { state, revision: appended.revision, events: decided, position: appended.position };
+    }
+    throw new MusterError('too-busy', `${stream} changed under ${conflictTries} attempts`);
+  };
+
+  return {
+    async handle(decider, target, command, cause) {
+      const stream = streamName(decider.events.category, target.tenantId, target.id);
+      const earlier = tails.get(stream);
+      const run = earlier
+        ? earlier.then(
+            () => attempt(decider, target, command, cause),
+            () => attempt(decider, target, command, cause),
+          )
+        : attempt(decider, target, command, cause);
+      tails.set(stream, run);
+      try {
+        return await run;
+      } finally {
+        if (tails.get(stream) === run) tails.delete(stream);
+      }
+    },
+    async load(decider, target, options = {}) {
+      const stream = streamName(decider.events.category, target.tenantId, target.id);
+      const cached = cache.get(stream);
+      const current = cached && clock() - cached.provenAt < (options.maxAgeMs ?? 0);
+      const entry = current
+        ? cached
+        : await refresh(decider as unknown as Decider<unknown, never, AnyEvent>, stream);
+      return { state: entry.state as never, revision: entry.revision };
+    },
+  };
+};

@@ -1,0 +1,62 @@
+/**
+ * Makes new ids and secrets: the randomness that the domain must not have. Called by api/, workers/ and cli/.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { ulid } from 'ulid';
+import { v5, v7 } from 'uuid';
+import type { z } from 'zod';
+import type * as ids from '../domain/ids.ts';
+
+type IdSchemas = typeof ids;
+type Prefixes = {
+  ten: 'tenantId';
+  acc: 'accountId';
+  dev: 'deviceId';
+  enr: 'enrolmentId';
+  grp: 'groupId';
+  pol: 'policyId';
+  cmp: 'compliancePolicyId';
+  bdl: 'taskBundleId';
+  trf: 'transferId';
+  tsk: 'taskId';
+  prx: 'proxyId';
+};
+
+/** A new sortable id of the kind that `prefix` names. */
+export const newId = <P extends keyof Prefixes>(prefix: P): z.infer<IdSchemas[Prefixes[P]]> =>
+  `${prefix}${ulid().toLowerCase()}` as z.infer<IdSchemas[Prefixes[P]]>;
+
+/** A new time-ordered UUID (RFC 9562 version 7), for requests and jobs. */
+export const newUuid = (): string => v7();
+
+const eventNamespace = 'b6cf8c0e-5a5e-4c59-9d8e-6f1f6f3f9a10';
+
+/** The event id (UUID version 5) of the `index`th event that command `commandId` appends to `stream`. */
+export const eventId = (stream: string, commandId: string, index: number): string =>
+  v5(`${stream}/${commandId}/${index}`, eventNamespace);
+
+/** A new secret of 256 random bits, base64url (43 characters). */
+export const newSecret = (): string => randomBytes(32).toString('base64url');
+
+const codeAlphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+
+/** A new enrolment code a person can type: 16 Crockford base-32 characters (80 random bits) in groups of four. */
+export const newCode = (): string =>
+  (
+    Array.from(randomBytes(16), (byte) => codeAlphabet[byte & 31])
+      .join('')
+      .match(/.{4}/g) as string[]
+  ).join('-');
+
+/** The form of an enrolment code under which it is hashed: upper case, no separators, look-alikes folded. */
+export const canonicalCode = (code: string): string =>
+  code.toUpperCase().replace(/[-\s]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1');
+
+/** SHA-256 of a high-entropy secret, hex: the only form in which Muster stores tokens and codes. */
+export const hashSecret = (secret: string): string => createHash('sha256').update(secret).digest('hex');
+
+/** Compares two hex digests in constant time. */
+export const sameHash = (a: string, b: string): boolean => {
+  const [left, right] = [Buffer.from(a, 'hex'), Buffer.from(b, 'hex')];
+  return left.length === right.length && left.length > 0 && timingSafeEqual(left, right);
+};
