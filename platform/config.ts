@@ -260,14 +260,16 @@ export type ProxySettings = Values<typeof proxySettings>;
  */
 export const readConfig = <T extends Table>(
   table: T,
-  overrides: Readonly<Partial<Record<keyof T & string, string | undefined>>> = {},
+  overrides: { readonly [Key in keyof T]?: string | undefined } = {},
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Values<T> => {
   const faults: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(table)) {
     const given =
-      overrides[key as keyof T & string] ?? (environment[setting.env] || undefined) ?? setting.default;
+      (overrides as Readonly<Record<string, string | undefined>>)[key] ??
+      (environment[setting.env] || undefined) ??
+      setting.default;
     if (given === undefined) continue;
     const parsed = setting.schema.safeParse(given);
     if (parsed.success) values[key] = parsed.data;
