@@ -28,17 +28,56 @@ const rules = [
     to: { pathNot: ['^domain/', '^node_modules/zod/'] },
   },
   forbid('platform-below', '^platform/', above(layers.slice(2)), 'platform knows domain only'),
-  forbid('projections-below', '^projections/', above(layers.slice(3)), 'projections know platform and domain'),
-  forbid('projections-facts-only', '^projections/', '^domain/.*decide\\.ts$', 'projections read facts, never decide'),
-  forbid('api-alone', '^api/', above(['workers', 'proxy', 'embedded', 'cli']), 'processes never import each other'),
-  forbid('workers-alone', '^workers/', above(['api', 'proxy', 'embedded', 'cli']), 'processes never import each other'),
-  forbid('proxy-alone', '^proxy/', above(['api', 'workers', 'embedded', 'cli', 'projections']), 'proxy reaches the server over its feed'),
-  forbid('embedded-servers', '^embedded/', above(['domain', 'projections', 'api', 'workers', 'proxy', 'cli']), 'embedded servers know no domain'),
-  forbid('nobody-imports-tests', above(layers), above(['test', 'bench', 'docs', 'console']), 'product code stands alone'),
+  forbid(
+    'projections-below',
+    '^projections/',
+    above(layers.slice(3)),
+    'projections know platform and domain',
+  ),
+  forbid(
+    'projections-facts-only',
+    '^projections/',
+    '^domain/.*decide\\.ts$',
+    'projections read facts, never decide',
+  ),
+  forbid(
+    'api-alone',
+    '^api/',
+    above(['workers', 'proxy', 'embedded', 'cli']),
+    'processes never import each other',
+  ),
+  forbid(
+    'workers-alone',
+    '^workers/',
+    above(['api', 'proxy', 'embedded', 'cli']),
+    'processes never import each other',
+  ),
+  forbid(
+    'proxy-alone',
+    '^proxy/',
+    above(['api', 'workers', 'embedded', 'cli', 'projections']),
+    'proxy reaches the server over its feed',
+  ),
+  forbid(
+    'embedded-servers',
+    '^embedded/',
+    above(['domain', 'projections', 'api', 'workers', 'proxy', 'cli']),
+    'embedded servers know no domain',
+  ),
+  forbid(
+    'nobody-imports-tests',
+    above(layers),
+    above(['test', 'bench', 'docs', 'console']),
+    'product code stands alone',
+  ),
 ];
 
 /** Result of one check: how many modules were seen and what broke a rule. */
-export const checkBoundaries = async (): Promise<{ modules: number; expected: number; violations: string[] }> => {
+export const checkBoundaries = async (): Promise<{
+  modules: number;
+  expected: number;
+  violations: string[];
+}> => {
   const folders = layers.filter((layer) => layer !== 'cli').concat('cli');
   const sources = folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -54,7 +93,9 @@ export const checkBoundaries = async (): Promise<{ modules: number; expected: nu
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
   });
   const output = result.output as ICruiseResult;
-  const seen = output.modules.filter((module) => above(layers) && new RegExp(above(layers)).test(module.source));
+  const seen = output.modules.filter(
+    (module) => above(layers) && new RegExp(above(layers)).test(module.source),
+  );
   return {
     modules: seen.length,
     expected: sources.length,

@@ -2,12 +2,14 @@
  * Runs every test file and closes with one stable line: `N passed, N failed, N skipped`.
  * Called by `npm test`; `npm test -- proxy api/device` runs only the files whose path contains a word.
  *
- * Fails when it finds no file, when a file runs no test, and when anything fails. Every skip prints its reason.
+ * Fails when it finds no file, when a file runs no test, and when anything fails. Every skip prints its
+ * reason.
  */
 import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { startTemporaryPostgres } from './servers.ts';
 
 const testRoot = fileURLToPath(new URL('..', import.meta.url));
 const words = process.argv.slice(2);
@@ -31,6 +33,10 @@ const describeError = (error: unknown): string => {
   return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
 };
 
+// One PostgreSQL for the whole run; each test file makes databases of its own on it.
+const postgres = await startTemporaryPostgres();
+process.env['MUSTER_TEST_POSTGRES'] = postgres.url;
+
 const stream = run({ files, concurrency: 2, timeout: 600_000 });
 stream.on('test:pass', (event) => {
   if (event.details.type === 'suite') return;
@@ -43,7 +49,9 @@ stream.on('test:pass', (event) => {
     return;
   }
   counts.passed += 1;
-  console.log(`  ok    ${relative(testRoot, event.file as string)}: ${event.name} (${Math.round(event.details.duration_ms)} ms)`);
+  console.log(
+    `  ok    ${relative(testRoot, event.file as string)}: ${event.name} (${Math.round(event.details.duration_ms)} ms)`,
+  );
 });
 stream.on('test:fail', (event) => {
   if (event.details.type === 'suite' && String(event.details.error.message).includes('subtest')) return;
@@ -55,6 +63,8 @@ stream.on('test:fail', (event) => {
 });
 stream.on('test:stderr', (event) => process.stderr.write(event.message));
 await new Promise((resolve) => stream.once('end', resolve).resume());
+
+await postgres.stop();
 
 for (const [file, cases] of casesByFile) {
   if (cases > 0) continue;
