@@ -1,0 +1,43 @@
+/**
+ * `muster serve`: the server with all its parts, until it is told to stop.
+ */
+import { Command } from 'commander';
+import { readConfig, serverSettings } from '../platform/config.ts';
+import { openLog } from '../platform/log.ts';
+import { startServer } from './server.ts';
+import { stopSignal } from './signals.ts';
+
+interface Options {
+  readonly dataDir?: string;
+  readonly host?: string;
+  readonly port?: string;
+}
+
+const serve = async (options: Options): Promise<void> => {
+  const config = readConfig(serverSettings, options);
+  const log = openLog({ level: config.logLevel, name: 'serve' });
+  const stopped = stopSignal();
+  const server = await startServer(config, log);
+  const { operator } = server;
+  process.stdout.write(`Muster serves ${server.url}\nGraphQL       ${server.url}/graphql\n`);
+  if (operator.password !== undefined) {
+    process.stdout.write(
+      `\nFirst start: sign in to tenant "${operator.tenantSlug}" as ${operator.email} with the one-time password\n\n    ${operator.password}\n\nIt is shown this once and must be changed at the first sign-in.\n`,
+    );
+  }
+  const reason = await Promise.race([stopped, server.failed]);
+  log.info({ reason: String(reason) }, 'stopping');
+  await server.stop();
+  if (reason instanceof Error) throw reason;
+};
+
+/** The subcommand, for muster.ts. */
+export const serveCommand = (): Command =>
+  new Command('serve')
+    .description(
+      'Start the server: API, projections and workers, on embedded defaults unless URLs are configured.',
+    )
+    .option('--data-dir <folder>', 'where the embedded database lives (MUSTER_DATA_DIR)')
+    .option('--host <address>', 'address to listen on (MUSTER_HOST)')
+    .option('--port <number>', 'port to listen on (MUSTER_PORT)')
+    .action(serve);

@@ -1,0 +1,34 @@
+/**
+ * Every decider by category, for whoever folds history without knowing which noun it will meet.
+ * Called by cli/replay.ts and by the laws that tests check on every noun.
+ */
+import { accountDecider } from './account/decide.ts';
+import { compliancePolicyDecider } from './compliance-policy/decide.ts';
+import type { Decider } from './decider.ts';
+import { deviceDecider } from './device/decide.ts';
+import { enrolmentDecider } from './enrolment/decide.ts';
+import { groupDecider } from './group/decide.ts';
+import { policyDecider } from './policy/decide.ts';
+import { proxyDecider } from './proxy/decide.ts';
+import { reservationDecider } from './reservation/decide.ts';
+import { taskBundleDecider } from './task-bundle/decide.ts';
+import { tenantDecider } from './tenant/decide.ts';
+
+/** A decider whose state, command and event types are not known statically. */
+export type AnyDecider = Decider<unknown, unknown, { readonly type: string; readonly data: unknown }>;
+
+/** Every decider by category. */
+export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
+  [
+    accountDecider,
+    compliancePolicyDecider,
+    deviceDecider,
+    enrolmentDecider,
+    groupDecider,
+    policyDecider,
+    proxyDecider,
+    reservationDecider,
+    taskBundleDecider,
+    tenantDecider,
+  ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),
+);
