@@ -46,6 +46,11 @@ export const faults = {
     retryable: false,
   },
   'not-found': { title: 'There is nothing here', advice: 'Check the address.', retryable: false },
+  'password-change-required': {
+    title: 'The one-time password must be changed first',
+    advice: 'Call changePassword, then repeat the call.',
+    retryable: false,
+  },
   'push-rejected': {
     title: 'The push service rejected the message',
     advice: 'Check the push settings of the server.',
@@ -61,9 +66,19 @@ export const faults = {
     advice: 'Muster repeats the push by itself.',
     retryable: true,
   },
+  'query-too-complex': {
+    title: 'The GraphQL query asks for too much at once',
+    advice: 'Ask for fewer fields, aliases, levels or rows per page.',
+    retryable: false,
+  },
   'too-busy': {
     title: 'The server is busy',
     advice: 'Repeat the call after the time given in Retry-After.',
+    retryable: true,
+  },
+  'too-many-attempts': {
+    title: 'There were too many failed attempts',
+    advice: 'Repeat the call after the time given.',
     retryable: true,
   },
   unauthenticated: {
