@@ -1,0 +1,172 @@
+/**
+ * The one mapping from the catalogue of errors to HTTP: status, problem+json body (RFC 9457), headers.
+ * Called by every HTTP edge of api/: main.ts, device/, proxy/, events/; api/graphql/ uses the same particulars.
+ */
+import type { ServerResponse } from 'node:http';
+import { isRefusal, type Refusal } from '../domain/refusals.ts';
+import { describeCode, type ErrorCode, MusterError } from '../platform/errors.ts';
+import type { Logger } from '../platform/log.ts';
+import { newUuid } from '../platform/new-id.ts';
+
+/** HTTP status of every code. */
+export const statuses: Readonly<Record<ErrorCode, number>> = {
+  'account-disabled': 403,
+  'account-exists': 409,
+  'account-missing': 404,
+  'body-too-deep': 400,
+  'body-too-large': 413,
+  'bundle-conflict': 409,
+  'bundle-missing': 404,
+  'bundle-retired': 409,
+  'compliance-policy-in-use': 409,
+  'compliance-policy-missing': 404,
+  'compliance-policy-retired': 409,
+  'config-invalid': 500,
+  'data-dir-in-use': 500,
+  'dependency-unavailable': 503,
+  'device-already-enrolled': 409,
+  'device-exists': 409,
+  'device-missing': 404,
+  'device-not-enrolled': 409,
+  'device-retired': 410,
+  'enrolment-expired': 410,
+  'enrolment-missing': 404,
+  'enrolment-revoked': 410,
+  'enrolment-used': 409,
+  'event-unreadable': 500,
+  forbidden: 403,
+  'group-missing': 404,
+  internal: 500,
+  'invalid-input': 422,
+  'invalid-json': 400,
+  'method-not-allowed': 405,
+  'name-taken': 409,
+  'not-found': 404,
+  'password-change-required': 403,
+  'platform-mismatch': 409,
+  'policy-missing': 404,
+  'policy-retired': 409,
+  'proxy-missing': 404,
+  'push-rejected': 502,
+  'push-token-dead': 410,
+  'push-unavailable': 503,
+  'query-too-complex': 400,
+  'task-finished': 409,
+  'task-missing': 404,
+  'tenant-exists': 409,
+  'tenant-missing': 404,
+  'tenant-suspended': 403,
+  'too-busy': 503,
+  'too-many-attempts': 429,
+  unauthenticated: 401,
+  'unsupported-encoding': 415,
+  'unsupported-media-type': 415,
+  'version-conflict': 409,
+};
+
+/** What any edge says about an error. `message` and `field` are safe to show: of a fault within Muster, neither. */
+export interface Particulars {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly field: string | null;
+  readonly advice: string;
+}
+
+/** Faults whose own words may name inner parts: callers get the title, the log gets the words. */
+const innerFaults: readonly ErrorCode[] = [
+  'config-invalid',
+  'data-dir-in-use',
+  'dependency-unavailable',
+  'event-unreadable',
+  'internal',
+  'push-rejected',
+  'push-unavailable',
+];
+
+/** Whether the caller can do nothing about an error, so that it belongs into the log. */
+export const isInnerFault = (code: ErrorCode): boolean => innerFaults.includes(code);
+
+/** Particulars of a refusal, of a MusterError, or (`internal`) of anything else that was thrown. */
+export const particularsOf = (error: unknown): Particulars => {
+  const { code, detail, field } = isRefusal(error)
+    ? { code: error.refused, detail: error.detail, field: error.field }
+    : error instanceof MusterError
+      ? { code: error.code, detail: error.message, field: error.field }
+      : { code: 'internal' as const, detail: undefined, field: undefined };
+  const { title, advice } = describeCode(code);
+  const inner = isInnerFault(code);
+  return {
+    code,
+    message: !inner && detail ? `${title}: ${detail}` : title,
+    field: (inner ? undefined : field) ?? null,
+    advice,
+  };
+};
+
+/** A problem details object (RFC 9457 §3); `field`, `advice` and `requestId` are extension members. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail?: string;
+  readonly field?: string;
+  readonly advice: string;
+  readonly requestId: string;
+}
+
+/** The problem that describes an error of any kind. */
+export const problemOf = (error: unknown, requestId: string): Problem => {
+  const { code, message, field, advice } = particularsOf(error);
+  const { title } = describeCode(code);
+  const detail = message === title ? undefined : message.slice(title.length + 2);
+  return {
+    type: `/errors#${code}`,
+    title,
+    status: statuses[code],
+    ...(detail === undefined ? {} : { detail }),
+    ...(field === null ? {} : { field }),
+    advice,
+    requestId,
+  };
+};
+
+const requestIdHeader = 'x-request-id';
+
+/** The id of the request that `res` answers: made at first use, sent as `x-request-id`, named in problems and logs. */
+export const requestIdOf = (res: ServerResponse): string => {
+  const known = res.getHeader(requestIdHeader);
+  if (typeof known === 'string') return known;
+  const made = newUuid();
+  if (!res.headersSent) res.setHeader(requestIdHeader, made);
+  return made;
+};
+
+/**
+ * Answers with the problem that describes `error` and logs faults within Muster. `allow` lists the methods of a 405;
+ * `retryAfterSeconds` defaults to 1 where repeating can help. Once a body has begun, the connection is cut instead.
+ */
+export const sendProblem = (
+  res: ServerResponse,
+  error: Refusal | MusterError | unknown,
+  options: { log: Logger; allow?: string; retryAfterSeconds?: number },
+): void => {
+  const requestId = requestIdOf(res);
+  const problem = problemOf(error, requestId);
+  const { code } = particularsOf(error);
+  if (isInnerFault(code)) options.log.error({ err: error, requestId, code }, 'request failed');
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  const body = JSON.stringify(problem);
+  if (options.allow !== undefined) res.setHeader('allow', options.allow);
+  if (problem.status === 401) res.setHeader('www-authenticate', 'Bearer');
+  if (problem.status === 503 || problem.status === 429)
+    res.setHeader('retry-after', String(options.retryAfterSeconds ?? 1));
+  res.writeHead(problem.status, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  });
+  res.end(body);
+};
