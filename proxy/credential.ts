@@ -1,0 +1,82 @@
+/**
+ * Whom a request's Authorization header names. The back end verifies the secret; here only the name matters, so that a
+ * device is served to its own user alone. Called by gate.ts; pure; the secret is never returned, stored or logged.
+ * Sources: RFC 7617 (Basic), RFC 6750 (Bearer), RFC 7519 (JWT).
+ */
+
+/** The named user, lower case, as sent (`user`, `DOMAIN\user` or `user@domain`), or why there is none. */
+export type Credential =
+  | { readonly user: string; readonly scheme: 'basic' | 'bearer' }
+  | { readonly user: null; readonly problem: string; readonly absent: boolean };
+
+const none = (problem: string, absent = false): Credential => ({ user: null, problem, absent });
+
+/** Reads the value of the only Authorization header, undefined when there is none. Never throws. */
+export const readCredential = (header: string | undefined): Credential => {
+  if (header === undefined || header === '') return none('there is no credential', true);
+  const match = /^(Basic|Bearer) +([A-Za-z0-9._~+/-]+=*)$/i.exec(header);
+  if (match === null) return none('the credential is neither Basic nor Bearer');
+  const [, scheme = '', value = ''] = match;
+  return scheme.toLowerCase() === 'basic' ? readBasic(value) : readBearer(value);
+};
+
+const readBasic = (value: string): Credential => {
+  const bytes = Buffer.from(value, 'base64');
+  // Decoders differ on sloppy base64 and could see another user in it: only text that encodes back to itself counts.
+  if (bytes.toString('base64').replace(/=+$/, '') !== value.replace(/=+$/, ''))
+    return none('the Basic credential is not base64');
+  const pair = decodeText(bytes);
+  const colon = pair.indexOf(':');
+  if (colon < 1) return none('the Basic credential names no user');
+  return named(pair.slice(0, colon), 'basic');
+};
+
+/** Mobile clients send UTF-8, Outlook ISO-8859-1: what is not valid UTF-8 is the latter. */
+const decodeText = (bytes: Buffer): string => {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return bytes.toString('latin1');
+  }
+};
+
+/** The token is not verified here: the back end does that, and serves only the user whom a genuine token names. */
+const readBearer = (value: string): Credential => {
+  const claims = readClaims(value);
+  const user = claims?.['upn'] ?? claims?.['preferred_username'] ?? claims?.['unique_name'];
+  return typeof user === 'string' ? named(user, 'bearer') : none('the token names no user');
+};
+
+const readClaims = (token: string): Record<string, unknown> | undefined => {
+  const parts = token.split('.');
+  if (parts.length !== 3) return undefined;
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(parts[1] ?? '', 'base64url').toString('utf8'));
+    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+const named = (name: string, scheme: 'basic' | 'bearer'): Credential => {
+  const user = name.normalize('NFC').trim().toLowerCase();
+  const sound = user.length > 0 && user.length <= 320 && !/\p{Cc}/u.test(user);
+  return sound ? { user, scheme } : none('the user name is empty, too long or has control characters');
+};
+
+/** The part of a name that stands before '@' or after the domain's backslash. */
+export const localPart = (user: string): string => {
+  const bare = user.slice(user.lastIndexOf('\\') + 1);
+  const at = bare.indexOf('@');
+  return at < 0 ? bare : bare.slice(0, at);
+};
+
+/**
+ * True when the credential's user is the one with this mail address. A name with '@' must be that address; a bare or
+ * domain-qualified name must be its local part, as directories name accounts.
+ */
+export const isSameUser = (user: string, email: string): boolean => {
+  const bare = user.slice(user.lastIndexOf('\\') + 1);
+  const address = email.normalize('NFC').trim().toLowerCase();
+  return bare.includes('@') ? bare === address : bare === localPart(address) && bare !== '';
+};

@@ -1,0 +1,138 @@
+/**
+ * Forwards one allowed request to the mail server and streams the answer back, buffering neither. Called by gate.ts.
+ *
+ * There is no time limit on the answer: Ping and Sync legitimately wait for an hour (MS-ASCMD 2.2.3.81.2, HeartbeatInterval).
+ * A client that leaves ends the request to the mail server too, else abandoned long polls pile up there.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Dispatcher, Pool } from 'undici';
+import { responseHeaders } from './headers.ts';
+
+/** What is sent on; `path` and `headers` are rebuilt, never the client's own. */
+export interface Rebuilt {
+  readonly method: 'POST' | 'OPTIONS';
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly hasBody: boolean;
+}
+
+/** A request on its way. */
+export interface Forwarding {
+  /** Settles once and never rejects: what went wrong, for the log, or null. */
+  readonly done: Promise<string | null>;
+  /** Ends the request to the mail server at once and leaves the client's response to the caller. */
+  readonly abort: () => void;
+}
+
+/** Opens the connections to the mail server; `ca` is the PEM of a CA that Node does not trust by itself. */
+export const openBackend = (backendUrl: URL, ca: string | undefined): Pool =>
+  new Pool(backendUrl.origin, {
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    pipelining: 1,
+    keepAliveTimeout: 30_000,
+    maxHeaderSize: 64 * 1024,
+    connect: {
+      timeout: 10_000,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      ...(ca === undefined ? {} : { ca }),
+    },
+  });
+
+/** Sends `rebuilt` with the body of `req` and answers on `res`. */
+export const forward = (
+  backend: Pool,
+  rebuilt: Rebuilt,
+  req: IncomingMessage,
+  res: ServerResponse,
+  publicUrl: URL,
+): Forwarding => {
+  let controller: Dispatcher.DispatchController | undefined;
+  let settled = false;
+  let hasWritten = false;
+  let resolveDone: (fault: string | null) => void = () => {};
+  const done = new Promise<string | null>((resolve) => {
+    resolveDone = resolve;
+  });
+  const settle = (fault: string | null) => {
+    settled = true;
+    resolveDone(fault);
+  };
+  const abort = () => {
+    settle(null);
+    controller?.abort(new Error('ended by the proxy'));
+  };
+  res.once('close', () => {
+    if (settled) return;
+    settle(res.writableFinished ? null : 'the client left');
+    // After a complete answer this ends what is left of a request that was answered before it was sent.
+    controller?.abort(new Error('the client left'));
+  });
+
+  const handler: Dispatcher.DispatchHandler = {
+    onRequestStart: (started) => {
+      controller = started;
+      if (settled) started.abort(new Error('ended before it was sent'));
+    },
+    onResponseStart: (started, status, headers) => {
+      if (settled || status < 200) return;
+      try {
+        res.writeHead(status, responseHeaders(status, headers, publicUrl));
+        // Usually the first bytes follow at once and leave in one packet with the headers; a long poll may make them wait.
+        setImmediate(() => {
+          if (!hasWritten && !settled) res.flushHeaders();
+        });
+      } catch (error) {
+        started.abort(error as Error);
+      }
+    },
+    onResponseData: (receiving, chunk) => {
+      hasWritten = true;
+      if (settled || res.write(chunk)) return;
+      receiving.pause();
+      res.once('drain', () => receiving.resume());
+    },
+    onResponseEnd: () => {
+      hasWritten = true;
+      if (!settled) res.end();
+    },
+    onResponseError: (_, error) => {
+      if (settled) return;
+      settle(error.message);
+      answerFault(error, res);
+    },
+  };
+  backend.dispatch(
+    {
+      path: rebuilt.path,
+      method: rebuilt.method,
+      headers: rebuilt.headers,
+      body: rebuilt.hasBody ? req : null,
+    },
+    handler,
+  );
+  return { done, abort };
+};
+
+/** Codes of undici and the system that mean nobody is there, as against an answer that makes no sense. */
+const unreachable =
+  /ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT/;
+
+const answerFault = (error: Error & { code?: string }, res: ServerResponse): void => {
+  if (res.headersSent) {
+    // The answer is incomplete and must not look complete.
+    res.destroy();
+    return;
+  }
+  const status = unreachable.test(error.code ?? '') ? 503 : 502;
+  for (const name of res.getHeaderNames()) res.removeHeader(name);
+  res.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'retry-after': '30',
+    connection: 'close',
+  });
+  res.end(
+    status === 503 ? 'The mail server cannot be reached.\n' : 'The mail server gave no valid answer.\n',
+  );
+};

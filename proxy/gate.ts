@@ -1,0 +1,262 @@
+/**
+ * The walk of one request: read it, decide, then forward it or refuse it, and log one line. Called by listener.ts for
+ * every request that Node's strict HTTP parser accepts.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Pool } from 'undici';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/log.ts';
+import type { ProxyConfig } from './config.ts';
+import { type Credential, readCredential } from './credential.ts';
+import { type Decision, decide, type Question } from './decide.ts';
+import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
+import { type Forwarding, forward } from './forward.ts';
+import { hasBody, type ReadHeaders, readHeaders, requestHeaders } from './headers.ts';
+import type { HeldRequests } from './held.ts';
+import { placeholderId } from './rules/validate.ts';
+import type { KnownVerdicts } from './table.ts';
+import { peekBytes, rootCommand } from './wbxml.ts';
+
+/** What the gate works with; made in main.ts. */
+export interface GateParts {
+  readonly config: ProxyConfig;
+  readonly known: KnownVerdicts;
+  readonly backend: Pool;
+  readonly held: HeldRequests;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+/** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
+const bodyIdleMs = 120_000;
+/** How long a refused client may go on sending a body nobody wants, so that it gets to read its refusal. */
+const lingerMs = 10_000;
+
+/** Everything that was read from one request. */
+interface Reading {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly socket: Socket;
+  readonly method: string;
+  readonly headers: ReadHeaders;
+  readonly eas: EasRequest | Unreadable;
+  readonly credential: Credential;
+  readonly expectsContinue: boolean;
+  readonly startedAt: number;
+}
+
+/** Handles one request; `expectsContinue` when the client waits for 100 before it sends the body. */
+export type Gate = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+
+/** The gate over these parts. */
+export const openGate =
+  (parts: GateParts): Gate =>
+  (req, res, expectsContinue) => {
+    // Both may fail while nobody listens any more (the client or the mail server is gone); that is not a fault.
+    req.on('error', () => {});
+    res.on('error', () => {});
+    const reading = read(req, res, expectsContinue);
+    walk(parts, reading).catch((error: unknown) => {
+      parts.log.error({ err: error }, 'a request failed inside the proxy');
+      refuse(reading, { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' });
+    });
+  };
+
+const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Reading => {
+  const method = req.method ?? '';
+  const headers = readHeaders(req.rawHeaders, req.httpVersion);
+  return {
+    req,
+    res,
+    socket: req.socket,
+    method,
+    headers,
+    expectsContinue,
+    eas: readTarget(method, req.url ?? ''),
+    credential: readCredential(headers.values.get('authorization')),
+    startedAt: performance.now(),
+  };
+};
+
+const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
+  const bodyCommand = needsPeek(reading) ? await peekCommand(reading) : null;
+  const decideNow = () => decide(ask(parts, reading, bodyCommand));
+  const decision = decideNow();
+  if (!decision.allow || 'unreadable' in reading.eas) {
+    refuse(reading, decision);
+    return logRequest(parts, reading, decision, null);
+  }
+  const { final, fault } = await pass(parts, reading, reading.eas, decision, decideNow);
+  logRequest(parts, reading, final, fault);
+};
+
+/** The question as of now: verdicts and their age change while a request is held. */
+const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand: string | null): Question => {
+  const { method, headers, eas, credential } = reading;
+  const keys = easKeys(eas);
+  return {
+    method,
+    eas,
+    credential,
+    bodyCommand,
+    malformed:
+      headers.malformed ?? (method === 'OPTIONS' && hasBody(headers.values) ? 'OPTIONS has no body' : null),
+    devices: known.table.find(keys),
+    devicesOfUser:
+      keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
+    tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
+    maxAgeMs: config.maxAgeSeconds * 1000,
+  };
+};
+
+const easKeys = (eas: EasRequest | Unreadable): readonly string[] =>
+  'unreadable' in eas || eas.deviceId === null ? [] : [eas.deviceId, ...eas.aliases];
+
+/** Forwards, and ends the request early when a changed verdict asks for it. */
+const pass = async (
+  parts: GateParts,
+  reading: Reading,
+  eas: EasRequest,
+  first: Decision,
+  decideNow: () => Decision,
+) => {
+  const { req, res, socket } = reading;
+  let final = first;
+  const forwarding: Forwarding = send(parts, reading, eas);
+  const release = parts.held.add({
+    easIds: easKeys(eas),
+    isLongPoll: eas.command === 'Ping' || eas.command === 'Sync',
+    decide: decideNow,
+    cut: (why) => {
+      final = why;
+      forwarding.abort();
+      if (res.headersSent) res.destroy();
+      else refuse(reading, why);
+    },
+  });
+  const fault = await forwarding.done;
+  release();
+  if (!req.complete) linger(socket, res);
+  return { final, fault };
+};
+
+const send = (parts: GateParts, reading: Reading, eas: EasRequest): Forwarding => {
+  const { req, res, socket, headers, expectsContinue } = reading;
+  const { config, backend } = parts;
+  const body = hasBody(headers.values);
+  if (body) watchBody(req, socket);
+  if (expectsContinue && !needsPeek(reading)) res.writeContinue();
+  const path = config.backendUrl.pathname === '/' ? easPath : config.backendUrl.pathname;
+  return forward(
+    backend,
+    {
+      method: reading.method === 'OPTIONS' ? 'OPTIONS' : 'POST',
+      path: eas.query === '' ? path : `${path}?${eas.query}`,
+      headers: requestHeaders(headers.values, eas, {
+        address: socket.remoteAddress ?? '',
+        proto: config.tls === undefined ? config.publicUrl.protocol.slice(0, -1) : 'https',
+        host: config.publicUrl.host,
+      }),
+      hasBody: body,
+    },
+    req,
+    res,
+    config.publicUrl,
+  );
+};
+
+/** Node destroys a socket whose timeout passes; cleared once the body is complete, so that long polls may be silent. */
+const watchBody = (req: IncomingMessage, socket: Socket): void => {
+  socket.setTimeout(bodyIdleMs);
+  req.once('end', () => socket.setTimeout(0));
+};
+
+/** Only the account set-up rule looks into the body. */
+const needsPeek = ({ method, eas, headers }: Reading): boolean =>
+  method === 'POST' &&
+  headers.malformed === null &&
+  easKeys(eas)[0] === placeholderId &&
+  hasBody(headers.values);
+
+const peekCommand = async ({ req, res, socket, expectsContinue }: Reading): Promise<string | null> => {
+  watchBody(req, socket);
+  if (expectsContinue) res.writeContinue();
+  for (;;) {
+    const bytes: Buffer | null = req.read(peekBytes) ?? (req.complete ? req.read() : null);
+    if (bytes !== null) {
+      req.unshift(bytes);
+      return rootCommand(bytes);
+    }
+    if (req.readableEnded || req.destroyed) return null;
+    await nextBytes(req);
+  }
+};
+
+/** Settles when there is more to read, or nothing more to come. */
+const nextBytes = (req: IncomingMessage): Promise<void> =>
+  new Promise((resolve) => {
+    const events = ['readable', 'end', 'close'] as const;
+    const settle = () => {
+      for (const event of events) req.off(event, settle);
+      resolve();
+    };
+    for (const event of events) req.on(event, settle);
+  });
+
+/** Not about the device: it must come back, which 503 asks for and 403 would put off (MS-ASHTTP 2.2.2.1.1). */
+const temporary = new Set(['stopping', 'internal']);
+
+/**
+ * The refusal: 403, which ActiveSync clients of every version show as "no access" (MS-ASHTTP 2.2.2.1.1). Never 401, which
+ * makes them ask for the password again until the account is locked.
+ */
+const refuse = ({ req, res, socket, expectsContinue }: Reading, { rule, reason }: Decision): void => {
+  if (res.headersSent || res.destroyed) return void res.destroy();
+  const body = `Muster does not let this request through: ${reason}.\n`;
+  const isTemporary = temporary.has(rule);
+  res.writeHead(isTemporary ? 503 : 403, {
+    ...(isTemporary ? { 'retry-after': '10' } : {}),
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-muster-reason': rule,
+    // The body that was announced will not come, or is not wanted: this connection cannot carry another request.
+    ...(expectsContinue ? { connection: 'close' } : {}),
+  });
+  res.end(body);
+  if (req.complete) return;
+  req.resume();
+  linger(socket, res);
+};
+
+/** Closes a connection whose request goes on after its answer, late enough for the client to read the answer. */
+const linger = (socket: Socket, res: ServerResponse): void => {
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => {
+    if (!res.req.complete) socket.destroy();
+  }, lingerMs);
+  timer.unref();
+  socket.once('close', () => clearTimeout(timer));
+};
+
+const logRequest = ({ log }: GateParts, reading: Reading, decision: Decision, fault: string | null): void => {
+  const { eas, credential, res, socket, method, startedAt } = reading;
+  const request = 'unreadable' in eas ? null : eas;
+  log.info(
+    {
+      user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
+      deviceId: request?.deviceId ?? null,
+      cmd: request?.command ?? null,
+      method,
+      decision: decision.allow ? 'allow' : 'deny',
+      rule: decision.rule,
+      reason: decision.reason,
+      status: res.headersSent ? res.statusCode : null,
+      durationMs: Math.round(performance.now() - startedAt),
+      remote: socket.remoteAddress ?? null,
+      ...(fault === null ? {} : { fault }),
+    },
+    'request',
+  );
+};

@@ -1,0 +1,97 @@
+/**
+ * The socket that devices reach: HTTP or HTTPS with limits that fit ActiveSync, and an answer to everything that is not
+ * HTTP. Called by main.ts.
+ */
+import { readFileSync } from 'node:fs';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { MusterError } from '../platform/errors.ts';
+import type { Logger } from '../platform/log.ts';
+import type { ProxyConfig } from './config.ts';
+import type { Gate } from './gate.ts';
+
+const limits: ServerOptions = {
+  maxHeaderSize: 32 * 1024,
+  headersTimeout: 20_000,
+  // To receive a whole request, which may be a large mail over a slow network; the answer has no limit.
+  requestTimeout: 65 * 60_000,
+  connectionsCheckingInterval: 5_000,
+  keepAliveTimeout: 75_000,
+  keepAlive: true,
+  keepAliveInitialDelay: 60_000,
+  requireHostHeader: true,
+  insecureHTTPParser: false,
+};
+
+/** A server that is not listening yet. */
+export const openListener = (tls: ProxyConfig['tls'], gate: Gate, log: Logger): Server => {
+  const server =
+    tls === undefined
+      ? createServer(limits)
+      : createTlsServer({ ...limits, ...readTls(tls), minVersion: 'TLSv1.2' });
+  server.timeout = 0;
+  server.maxHeadersCount = 100;
+  const busy = new WeakMap<Duplex, number>();
+  const handle =
+    (expectsContinue: boolean): RequestListener =>
+    (req, res) => {
+      const { socket } = req;
+      busy.set(socket, (busy.get(socket) ?? 0) + 1);
+      res.once('close', () => busy.set(socket, (busy.get(socket) ?? 1) - 1));
+      gate(req, res, expectsContinue);
+    };
+  server.on('request', handle(false));
+  server.on('checkContinue', handle(true));
+  server.on('connect', (_req: unknown, socket: Duplex) => refuseRaw(socket, '403 Forbidden', 'method', log));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // Half an answer is on the wire already: another one in its middle could be taken for the mail server's.
+    if ((busy.get(socket) ?? 0) > 0) return void socket.destroy();
+    refuseRaw(socket, statusOf(error), 'protocol', log, error.code);
+  });
+  server.on('tlsClientError', (error: NodeJS.ErrnoException) =>
+    log.debug({ reason: error.code }, 'a TLS handshake failed'),
+  );
+  return server;
+};
+
+const statusOf = (error: NodeJS.ErrnoException): string => {
+  if (error.code === 'HPE_HEADER_OVERFLOW') return '431 Request Header Fields Too Large';
+  return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
+};
+
+/** Answers on a socket whose request could not be read, and closes it. */
+const refuseRaw = (socket: Duplex, status: string, rule: string, log: Logger, problem?: string): void => {
+  socket.on('error', () => {});
+  const remote = 'remoteAddress' in socket ? socket.remoteAddress : null;
+  log.info(
+    {
+      decision: 'deny',
+      rule,
+      reason: problem ?? 'only POST and OPTIONS are served',
+      status: Number(status.slice(0, 3)),
+      remote,
+    },
+    'request',
+  );
+  if (!socket.writable) return void socket.destroy();
+  socket.end(
+    `HTTP/1.1 ${status}\r\nX-Muster-Reason: ${rule}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+    () => socket.destroy(),
+  );
+};
+
+const readTls = ({ certFile, keyFile }: NonNullable<ProxyConfig['tls']>): { cert: Buffer; key: Buffer } => ({
+  cert: readPem(certFile, 'tls.certFile'),
+  key: readPem(keyFile, 'tls.keyFile'),
+});
+
+/** A PEM file named by a setting; throws `config-invalid` with that setting when it cannot be read. */
+export const readPem = (file: string, field: string): Buffer => {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new MusterError('config-invalid', `${field}: cannot read ${file}`, { cause, field });
+  }
+};

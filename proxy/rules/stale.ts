@@ -1,0 +1,15 @@
+/** Rule: verdicts that the server has not confirmed for too long allow nobody. Called by decide.ts. */
+import type { Rule } from '../decide.ts';
+
+export const stale: Rule = {
+  name: 'stale',
+  judge: ({ tableAgeMs, maxAgeMs }) => {
+    if (tableAgeMs === null)
+      return { allow: false, reason: 'no verdicts have been received from the server yet' };
+    if (tableAgeMs <= maxAgeMs) return null;
+    return {
+      allow: false,
+      reason: `the server has not confirmed the verdicts for ${Math.floor(tableAgeMs / 60_000)} minutes`,
+    };
+  },
+};

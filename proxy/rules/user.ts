@@ -1,0 +1,26 @@
+/**
+ * Rule: a device is served to its own user only. A device id is no secret, so the id alone would let anybody with a
+ * password claim a managed device. Called by decide.ts.
+ */
+import { isSameUser } from '../credential.ts';
+import type { Question, Rule } from '../decide.ts';
+import type { Verdict } from '../table.ts';
+
+/** The devices under the request's id that belong to the credential's user. */
+export const ownDevices = ({ credential, devices }: Question): readonly Verdict[] =>
+  devices.filter(
+    (device) =>
+      credential.user !== null && device.userEmail !== null && isSameUser(credential.user, device.userEmail),
+  );
+
+export const user: Rule = {
+  name: 'user',
+  judge: (question) => {
+    if (ownDevices(question).length > 0) return null;
+    const bound = question.devices.some((device) => device.userEmail !== null);
+    return {
+      allow: false,
+      reason: bound ? 'the device belongs to another user' : 'the device belongs to no user',
+    };
+  },
+};

@@ -1,0 +1,18 @@
+/**
+ * Rule: the server's verdict. A device that was unenrolled and enrolled again is known twice under one EAS id; the newest
+ * verdict of the two counts. Called by decide.ts.
+ */
+import type { Rule } from '../decide.ts';
+import type { Verdict } from '../table.ts';
+import { ownDevices } from './user.ts';
+
+/** Newest first; of two at the same position the one that denies. */
+const byAge = (a: Verdict, b: Verdict): number => b.position - a.position || (a.access === 'deny' ? -1 : 1);
+
+export const verdict: Rule = {
+  name: 'verdict',
+  judge: (question) => {
+    const [newest] = [...ownDevices(question)].sort(byAge);
+    return newest === undefined ? null : { allow: newest.access === 'allow', reason: newest.reason };
+  },
+};
