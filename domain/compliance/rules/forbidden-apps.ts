@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { platforms } from '../../text.ts';
 import { defineRule, satisfied } from '../rule.ts';
-import { appIds } from './mandatory-apps.ts';
+import { appIds, listed } from './mandatory-apps.ts';
 
 export const forbiddenApps = defineRule({
   name: 'forbidden-apps',
@@ -15,6 +15,6 @@ export const forbiddenApps = defineRule({
   check: (device, parameters) => {
     if (!device.appsKnown) return { violated: true, why: 'The installed apps were not reported.' };
     const present = parameters.appIds.filter((id) => Object.hasOwn(device.apps, id));
-    return present.length === 0 ? satisfied : { violated: true, why: `Installed: ${present.join(', ')}.` };
+    return present.length === 0 ? satisfied : { violated: true, why: `Installed: ${listed(present)}.` };
   },
 });
