@@ -5,7 +5,7 @@
 
 /** True when both values would serialise to the same JSON; an absent key equals an undefined one. */
 export const same = (a: unknown, b: unknown): boolean => {
-  if (Object.is(a, b)) return true;
+  if (a === b || Object.is(a, b)) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a) || Array.isArray(b)) {
     return (

@@ -4,7 +4,7 @@
  * A command's events are drafted one after another on the state that the earlier ones lead to, so that the verdict
  * and the tasks of a check-in already see what the check-in reported.
  */
-import { type EffectiveCompliancePolicy, evaluate } from '../compliance/evaluate.ts';
+import { type EffectiveCompliancePolicy, type Evaluation, evaluate } from '../compliance/evaluate.ts';
 import type { Decider, Decision } from '../decider.ts';
 import { never } from '../decider.ts';
 import { refuse } from '../refusals.ts';
@@ -20,7 +20,7 @@ import {
   initialDevice,
 } from './device.ts';
 import { type Draft, draftOf, record } from './draft.ts';
-import { changedApps, changedInventory } from './inventory.ts';
+import { changedApps, changedInventory, type Inventory } from './inventory.ts';
 import { applyTaskResults, assignPolicy, cancelTask, expireTasks, queueTasks } from './tasks.ts';
 
 /** Records what a report changes; what is known already is not recorded again. */
@@ -38,17 +38,18 @@ const recordReport = (draft: Draft, report: Report): void => {
   }
 };
 
-/** Records the verdict if it differs from the last one; answers when it must be reached again. */
-const recordVerdict = (draft: Draft, compliance: EffectiveCompliancePolicy | null): string | null => {
-  const { verdict, dueAt } = evaluate(
-    complianceFacts(draft.state),
-    compliance,
-    draft.state.verdict,
-    draft.now,
-  );
-  if (!same(draft.state.verdict, verdict))
-    record(draft, { type: 'ComplianceVerdictReached', data: { verdict, dueAt } });
-  return dueAt;
+/** The verdict on a draft. A device that is not enrolled is never due: nobody reviews it. */
+const verdictOn = (draft: Draft, compliance: EffectiveCompliancePolicy | null): Evaluation => {
+  const { state, now } = draft;
+  const { verdict, dueAt } = evaluate(complianceFacts(state), compliance, state.verdict, now);
+  return { verdict, dueAt: state.status === 'enrolled' ? dueAt : null };
+};
+
+/** Records the verdict if it, or when it must be reached again, differs from what is known. */
+const recordVerdict = (draft: Draft, compliance: EffectiveCompliancePolicy | null): void => {
+  const data = verdictOn(draft, compliance);
+  if (!same(draft.state.verdict, data.verdict) || draft.state.dueAt !== data.dueAt)
+    record(draft, { type: 'ComplianceVerdictReached', data });
 };
 
 const registerDevice = ({ type: _, ...data }: RegisterDevice, state: DeviceState): Decision<DeviceEvent> => {
@@ -57,13 +58,27 @@ const registerDevice = ({ type: _, ...data }: RegisterDevice, state: DeviceState
   return [{ type: 'DeviceRegistered', data }];
 };
 
+/** What identifies the hardware, whoever holds it. */
+const lasting: readonly string[] = ['manufacturer', 'model', 'serialNumber', 'imei'];
+
+/** Withdraws what an earlier enrolment reported: a device enrolled anew speaks for itself. */
+const forgotten = (known: Inventory): Inventory =>
+  Object.fromEntries(
+    Object.entries(known).flatMap(([key, value]) =>
+      value === null || lasting.includes(key) ? [] : [[key, null]],
+    ),
+  );
+
 const enrolDevice = (command: EnrolDevice, state: DeviceState): Decision<DeviceEvent> => {
   const draft = draftOf(state, command.now);
-  const { name, platform, ownership, userEmail, groupId, enrolmentId, requestId, tokenHash } = command;
+  const { name, platform, ownership, enrolmentId, requestId, tokenHash } = command;
+  // What a registered device was given stays, unless the code says otherwise.
+  const userEmail = command.userEmail ?? state.userEmail;
+  const groupId = command.groupId ?? state.groupId;
   if (state.status === 'enrolled') {
     const repeated = state.enrolmentId === enrolmentId && state.enrolmentRequestId === requestId;
     if (!repeated || state.recentCheckIns.length > 0) return refuse('device-already-enrolled');
-    return [{ type: 'DeviceTokenReplaced', data: { tokenHash } }];
+    return state.tokenHash === tokenHash ? [] : [{ type: 'DeviceTokenReplaced', data: { tokenHash } }];
   }
   if (state.status === 'none') {
     record(draft, {
@@ -80,7 +95,7 @@ const enrolDevice = (command: EnrolDevice, state: DeviceState): Decision<DeviceE
     type: 'DeviceEnrolled',
     data: { enrolmentId, requestId, tokenHash, ownership, userEmail, groupId },
   });
-  recordReport(draft, command);
+  recordReport(draft, { ...command, inventory: { ...forgotten(state.inventory), ...command.inventory } });
   recordVerdict(draft, command.compliance);
   return draft.events;
 };
@@ -109,7 +124,10 @@ const checkIn = (command: CheckIn, state: DeviceState): Decision<DeviceEvent> =>
   recordAppliedPolicies(draft, command);
   applyTaskResults(draft, command.taskResults ?? []);
   expireTasks(draft);
-  const dueAt = recordVerdict(draft, command.compliance);
+  // The check-in itself says when the verdict falls due again, so that a verdict is recorded only when it changes.
+  const { verdict, dueAt } = verdictOn(draft, command.compliance);
+  if (!same(draft.state.verdict, verdict))
+    record(draft, { type: 'ComplianceVerdictReached', data: { verdict, dueAt } });
   if (draft.state.status === 'enrolled') {
     for (const task of composeTasks(draft.state.openTasks, now)) {
       if (task.state === 'queued')
@@ -182,6 +200,7 @@ export const decideDevice = (command: DeviceCommand, state: DeviceState): Decisi
       return state.push?.token === command.token ? [{ type: 'DevicePushTokenDied', data }] : [];
     }
     case 'RecordWake':
+      if (state.lastWakeMessageId === command.messageId) return [];
       return [{ type: 'DeviceWoken', data: { provider: command.provider, messageId: command.messageId } }];
     default:
       return never(command);

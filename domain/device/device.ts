@@ -108,6 +108,12 @@ export interface AssignedPolicy {
   readonly appliedVersion: number | null;
 }
 
+/** A task that is open no more, and what ended it. */
+export interface FinishedTask {
+  readonly taskId: TaskId;
+  readonly outcome: 'completed' | 'failed' | 'cancelled' | 'expired';
+}
+
 export interface DeviceState {
   readonly status: 'none' | 'registered' | 'enrolled' | 'unenrolled';
   readonly name: string;
@@ -117,6 +123,7 @@ export interface DeviceState {
   readonly groupId: GroupId | null;
   readonly enrolmentId: EnrolmentId | null;
   readonly enrolmentRequestId: string | null;
+  /** Kept after unenrolment: who proves to be the device is told that it has been unenrolled. */
   readonly tokenHash: string | null;
   readonly enrolledAt: string | null;
   readonly lastCheckInAt: string | null;
@@ -126,11 +133,13 @@ export interface DeviceState {
   readonly apps: Apps;
   readonly appsKnown: boolean;
   readonly push: PushAddress | null;
+  /** The push service's id of the last wake, to recognise a repeated command. */
+  readonly lastWakeMessageId: string | null;
   readonly mailAccess: MailAccess;
   readonly policies: Readonly<Partial<Record<PolicyType, AssignedPolicy>>>;
   readonly openTasks: readonly OpenTask[];
-  /** Most recently finished tasks, to recognise a repeated result. */
-  readonly recentTasks: readonly TaskId[];
+  /** Most recently finished tasks, to recognise a repeated result or cancellation. */
+  readonly recentTasks: readonly FinishedTask[];
   readonly recentTransfers: readonly string[];
   readonly verdict: Verdict | null;
   readonly dueAt: string | null;
@@ -153,6 +162,7 @@ export const initialDevice: DeviceState = {
   apps: {},
   appsKnown: false,
   push: null,
+  lastWakeMessageId: null,
   mailAccess: 'auto',
   policies: {},
   openTasks: [],
@@ -164,10 +174,10 @@ export const initialDevice: DeviceState = {
 
 const remembered = { checkIns: 32, tasks: 32, transfers: 64 };
 
-const finish = (state: DeviceState, id: TaskId): DeviceState => ({
+const finish = (state: DeviceState, taskId: TaskId, outcome: FinishedTask['outcome']): DeviceState => ({
   ...state,
-  openTasks: state.openTasks.filter((open) => open.taskId !== id),
-  recentTasks: [...state.recentTasks, id].slice(-remembered.tasks),
+  openTasks: state.openTasks.filter((open) => open.taskId !== taskId),
+  recentTasks: [...state.recentTasks, { taskId, outcome }].slice(-remembered.tasks),
 });
 
 const change = (
@@ -208,10 +218,13 @@ const evolveTask = (
     case 'TaskRetryScheduled':
       return change(state, data.taskId, () => ({ state: 'queued', notBefore: data.notBefore }));
     case 'TaskCompleted':
+      return finish(state, data.taskId, 'completed');
     case 'TaskFailed':
+      return finish(state, data.taskId, 'failed');
     case 'TaskCancelled':
+      return finish(state, data.taskId, 'cancelled');
     case 'TaskExpired':
-      return finish(state, data.taskId);
+      return finish(state, data.taskId, 'expired');
     default:
       return never(type);
   }
@@ -241,6 +254,7 @@ export const evolveDevice = (state: DeviceState, fact: Fact<DeviceEvent>): Devic
         status: 'enrolled',
         enrolledAt: at,
         lastCheckInAt: at,
+        recentCheckIns: [],
         apps: {},
         appsKnown: false,
         push: null,
@@ -264,7 +278,7 @@ export const evolveDevice = (state: DeviceState, fact: Fact<DeviceEvent>): Devic
     case 'DevicePushTokenDied':
       return state.push?.token === data.token ? { ...state, push: null } : state;
     case 'DeviceWoken':
-      return state;
+      return { ...state, lastWakeMessageId: data.messageId };
     case 'DeviceJoinedGroup':
       return { ...state, groupId: data.groupId };
     case 'DeviceMailAccessSet':
@@ -289,7 +303,7 @@ export const evolveDevice = (state: DeviceState, fact: Fact<DeviceEvent>): Devic
     case 'ComplianceVerdictReached':
       return { ...state, verdict: data.verdict, dueAt: data.dueAt };
     case 'DeviceUnenrolled':
-      return { ...state, status: 'unenrolled', tokenHash: null, push: null, policies: {} };
+      return { ...state, status: 'unenrolled', push: null, policies: {}, dueAt: null };
     default:
       return evolveTask(state, fact as Fact<Extract<DeviceEvent, { type: `Task${string}` }>>);
   }

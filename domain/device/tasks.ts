@@ -10,7 +10,7 @@ import type { OpenTask } from '../task-bundle/compose.ts';
 import { taskTypeOf } from '../task-bundle/tasks/index.ts';
 import type { QueueTasks, TaskResult } from './commands.ts';
 import type { DeviceEvent, DeviceState } from './device.ts';
-import { type Draft, record } from './draft.ts';
+import { type Draft, draftOf, record } from './draft.ts';
 
 const hourMs = 3_600_000;
 /** A task that is not finished by then expires: one stuck task never blocks its transfer for ever. */
@@ -54,7 +54,7 @@ export const queueTasks = (command: QueueTasks, state: DeviceState): Decision<De
     return refuse(state.status === 'unenrolled' ? 'device-retired' : 'device-not-enrolled', {
       field: 'deviceId',
     });
-  const events: DeviceEvent[] = [];
+  const draft = draftOf(state, now);
   for (const { taskId, type, parameters } of command.tasks) {
     if (!taskTypeOf(type).platforms.includes(state.platform)) {
       return refuse('platform-mismatch', { field: 'tasks', detail: `${type} is not for ${state.platform}` });
@@ -66,12 +66,12 @@ export const queueTasks = (command: QueueTasks, state: DeviceState): Decision<De
           policyId: policyId as never,
           policy: command.policies.get(policyId) ?? { status: 'none' },
         },
-        state,
+        draft.state,
       );
       if ('refused' in assigned) return assigned;
-      events.push(...assigned);
+      for (const event of assigned) record(draft, event);
     }
-    events.push({
+    record(draft, {
       type: 'TaskQueued',
       data: {
         taskId,
@@ -82,7 +82,7 @@ export const queueTasks = (command: QueueTasks, state: DeviceState): Decision<De
       },
     });
   }
-  return events;
+  return draft.events;
 };
 
 /** Cancels an open task. A task already sent may still be carried out; its result is then ignored. */
@@ -92,9 +92,9 @@ export const cancelTask = (
 ): Decision<DeviceEvent> => {
   if (state.openTasks.some((open) => open.taskId === taskId))
     return [{ type: 'TaskCancelled', data: { taskId, reason } }];
-  return state.recentTasks.includes(taskId)
-    ? refuse('task-finished', { field: 'taskId' })
-    : refuse('task-missing', { field: 'taskId' });
+  const finished = state.recentTasks.find((task) => task.taskId === taskId);
+  if (finished?.outcome === 'cancelled') return [];
+  return refuse(finished ? 'task-finished' : 'task-missing', { field: 'taskId' });
 };
 
 /** Cancels what a transfer still had to do after one of its tasks failed or expired. */
