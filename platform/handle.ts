@@ -7,7 +7,7 @@
  * before it is believed. See docs/adr/0004-optimistic-write-side.md.
  */
 import { LRUCache } from 'lru-cache';
-import type { Decider, Fact } from '../domain/decider.ts';
+import type { Decider, EventCatalogue, Fact } from '../domain/decider.ts';
 import { schemaVersionOf } from '../domain/events.ts';
 import type { TenantId } from '../domain/ids.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
@@ -65,6 +65,23 @@ interface Entry {
   provenAt: number;
 }
 
+/**
+ * The event as it will be read back. One that its own schema rejects is never appended: it would stop every
+ * follower of the log.
+ */
+const readableEvent = <Event extends AnyEvent>(
+  { schemas }: EventCatalogue,
+  stream: string,
+  event: Event,
+): Event => {
+  const parsed = schemas[event.type]?.safeParse(event.data);
+  if (!parsed?.success)
+    throw new MusterError('internal', `${event.type} for ${stream} does not fit its schema`, {
+      cause: parsed?.error,
+    });
+  return { ...event, data: parsed.data };
+};
+
 const conflictTries = 8;
 /** A snapshot is stored whenever an aggregate has this many events more than its last one. */
 const snapshotEvery = 100n;
@@ -101,6 +118,8 @@ export const openHandler = (deps: {
       entry.snapshotRevision = entry.revision;
       snapshots.save(stream, stateVersion, entry);
     }
+    // Absence is not remembered: requests about ids that never existed must not push real aggregates out.
+    if (entry.revision < 0n) return entry;
     const newer = cache.get(stream);
     if (!newer || newer.revision <= entry.revision) cache.set(stream, entry);
     return entry;
@@ -119,15 +138,16 @@ export const openHandler = (deps: {
       const entry = cached ?? (await refresh(decider as Decider<State, never, Event>, stream));
       cached = undefined;
       const at = isoTime(clock());
-      const decided = decider.decide(
+      const outcome = decider.decide(
         typeof command === 'function'
           ? await (command as (now: string) => Command | Promise<Command>)(at)
           : command,
         entry.state as State,
       );
-      const nothing = isRefusal(decided) || decided.length === 0;
+      const nothing = isRefusal(outcome) || outcome.length === 0;
       if (nothing && !fresh) continue;
-      if (isRefusal(decided)) return decided;
+      if (isRefusal(outcome)) return outcome;
+      const decided = outcome.map((event) => readableEvent(decider.events, stream, event));
       if (decided.length === 0)
         return { state: entry.state as State, revision: entry.revision, events: [], position: undefined };
       const events = decided.map(
