@@ -1,6 +1,9 @@
 /**
  * BullMQ on the configured backend: Redis when REDIS_URL is set, PostgreSQL otherwise; the same API on both.
- * Constructed in workers/main.ts (and by api/main.ts to show dead jobs), passed as an argument.
+ * Opened by platform/deps.ts; called by workers/ (which run the jobs) and by api/ (which shows dead ones).
+ *
+ * BullMQ's `deduplication` is not used: on PostgreSQL a redelivered job takes the key of its finished namesake and
+ * never gives it back, and every later job with that key is lost (BullMQ 6.7.0). Jobs are told apart by `jobId`.
  */
 import {
   createPostgresBackend,
@@ -14,91 +17,146 @@ import {
   withBackend,
 } from 'bullmq';
 import { Redis } from 'ioredis';
+import type { Logger } from './log.ts';
 import { databaseOptions } from './sql.ts';
 
 export type { Job, JobsOptions, Queue, QueueEvents, Worker } from 'bullmq';
 
+/** Every queue of Muster. Each holds jobs of one kind, run by workers/<name>.ts. */
+export const queueNames = [
+  'wake-device',
+  'wake-policy-devices',
+  'transfer-task-bundle',
+  'act-on-verdict',
+  'review-devices',
+  'review-fleet',
+] as const;
+export type QueueName = (typeof queueNames)[number];
+
 /** Opens queues, workers and listeners that share one backend; `close` ends every one it opened. */
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
-  queue(name: string, options?: Omit<QueueOptions, 'connection'>): Queue;
+  queue(name: QueueName, options?: Omit<QueueOptions, 'connection' | 'prefix'>): Queue;
   worker<Data>(
-    name: string,
+    name: QueueName,
     process: (job: Job<Data>, token?: string, signal?: AbortSignal) => Promise<unknown>,
-    options?: Omit<WorkerOptions, 'connection'>,
+    options?: Omit<WorkerOptions, 'connection' | 'prefix'>,
   ): Worker<Data>;
   /** Tells of completed and failed jobs of a queue, whichever process ran them. */
-  events(name: string): QueueEvents;
+  events(name: QueueName): QueueEvents;
   close(): Promise<void>;
 }
 
-type Closable = { close(): Promise<unknown> };
+/** What the classes of BullMQ have in common. `close` may be called twice. */
+interface Part {
+  close(): Promise<unknown>;
+  on(event: 'error', listener: (err: Error) => void): unknown;
+}
 
+type Openers = Pick<QueueBackend, 'queue' | 'worker' | 'events'>;
+
+/** Remembers what was opened until it is closed, and logs its lost connections, which BullMQ restores by itself. */
 const backendOf = (
   kind: QueueBackend['kind'],
-  open: {
-    queue: QueueBackend['queue'];
-    worker: QueueBackend['worker'];
-    events: QueueBackend['events'];
-    close: () => Promise<void>;
-  },
+  open: Openers,
+  log: Logger,
+  disconnect: () => void = () => {},
 ): QueueBackend => {
-  const opened: Closable[] = [];
-  const keep = <T extends Closable>(thing: T): T => {
-    opened.push(thing);
-    return thing;
+  const opened = new Set<Part>();
+  const keep = <P extends Part>(queue: QueueName, part: P): P => {
+    const close = part.close.bind(part);
+    part.close = async () => {
+      await close();
+      opened.delete(part);
+    };
+    part.on('error', (err) => log.warn({ err, queue }, 'queue disturbed'));
+    opened.add(part);
+    return part;
   };
   return {
     kind,
-    queue: (name, options) => keep(open.queue(name, options)),
-    worker: (name, process, options) => keep(open.worker(name, process, options)),
-    events: (name) => keep(open.events(name)),
+    queue: (name, options) => keep(name, open.queue(name, options)),
+    worker: (name, process, options) => keep(name, open.worker(name, process, options)),
+    events: (name) => keep(name, open.events(name)),
     async close() {
-      await Promise.all(opened.splice(0).map((thing) => thing.close()));
-      await open.close();
+      await Promise.all([...opened].map((part) => part.close()));
+      disconnect();
     },
   };
 };
 
-const openRedis = (url: string): QueueBackend => {
+const openRedis = (url: string, database: string, log: Logger): QueueBackend => {
   // BullMQ needs blocking commands that never give up: its documentation asks for null here.
-  const connection = new Redis(url, { maxRetriesPerRequest: null });
-  connection.on('error', () => {});
-  return backendOf('redis', {
-    queue: (name, options) => new Queue(name, { ...options, connection }),
-    worker: (name, process, options) => new Worker(name, process, { ...options, connection }),
-    events: (name) => new QueueEvents(name, { connection: connection.duplicate() }),
-    close: async () => {
-      connection.disconnect();
-    },
+  const dial = () => {
+    const connection = new Redis(url, { maxRetriesPerRequest: null });
+    connection.on('error', (err) => log.warn({ err }, 'Redis disturbed'));
+    return connection;
+  };
+  const connection = dial();
+  // Installations, and tests, that share a Redis are told apart by the database they belong to.
+  const shared = { connection, prefix: `muster:${database}` };
+  // Listeners block their connection; BullMQ does not end connections that were handed to it.
+  const listeners: Redis[] = [];
+  const listener = () => {
+    const own = dial();
+    listeners.push(own);
+    return own;
+  };
+  const open: Openers = {
+    queue: (name, options) => new Queue(name, { ...options, ...shared }),
+    worker: (name, process, options) => new Worker(name, process, { ...options, ...shared }),
+    events: (name) => new QueueEvents(name, { ...shared, connection: listener() }),
+  };
+  return backendOf('redis', open, log, () => {
+    for (const each of [connection, ...listeners]) each.disconnect();
   });
 };
 
-const openPostgres = (databaseUrl: string): QueueBackend => {
+/** Connections that one queue, worker or listener may open, besides the one on which a worker listens. */
+const poolSize = { queue: 2, worker: 4, events: 1 };
+
+const openPostgres = (databaseUrl: string, log: Logger): QueueBackend => {
   const { ssl, ...rest } = databaseOptions(databaseUrl);
-  const connection = {
+  const connection = (max: number) => ({
     ...rest,
     ...(ssl ? { ssl: { rejectUnauthorized: ssl === 'verify-full' } } : {}),
+    application_name: 'muster-queues',
     migrate: true,
-  };
-  const backed = withBackend(createPostgresBackend);
-  return backendOf('postgres', {
-    queue: (name, options) => new backed.Queue(name, { ...options, connection }) as unknown as Queue,
-    worker: (name, process, options) =>
-      new backed.Worker(name, process as never, { ...options, connection }) as never,
-    events: (name) => new backed.QueueEvents(name, { connection }) as unknown as QueueEvents,
-    close: async () => {},
+    max,
   });
+  const backed = withBackend(createPostgresBackend);
+  const open: Openers = {
+    queue: (name, options) =>
+      new backed.Queue(name, { ...options, connection: connection(poolSize.queue) }) as unknown as Queue,
+    worker: (name, process, options) =>
+      new backed.Worker(name, process as never, {
+        ...options,
+        connection: connection(poolSize.worker),
+      }) as never,
+    events: (name) =>
+      new backed.QueueEvents(name, { connection: connection(poolSize.events) }) as unknown as QueueEvents,
+  };
+  return backendOf('postgres', open, log);
 };
 
-/** Opens the backend that the configuration names. */
-export const openQueues = (config: { redisUrl?: string | undefined; databaseUrl: string }): QueueBackend =>
-  config.redisUrl === undefined ? openPostgres(config.databaseUrl) : openRedis(config.redisUrl);
+/** Opens the backend that the configuration names. Connections are made when something is opened on it. */
+export const openQueues = (
+  config: { redisUrl?: string | undefined; databaseUrl: string },
+  log: Logger,
+): QueueBackend =>
+  config.redisUrl === undefined
+    ? openPostgres(config.databaseUrl, log)
+    : openRedis(config.redisUrl, databaseOptions(config.databaseUrl).database, log);
 
-/** How jobs are kept: retried with growing pauses, the dead ones visible, the finished ones long enough to dedupe. */
+const daySeconds = 86_400;
+
+/**
+ * How jobs are kept: finished ones for a day, so that an event that is delivered again finds its job and adds none;
+ * dead ones for 30 days, so that they can be seen. Pauses between attempts: workers/errors.ts.
+ */
 export const jobDefaults: JobsOptions = {
   attempts: 8,
-  backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
-  removeOnComplete: { age: 86_400, count: 100_000 },
-  removeOnFail: { age: 30 * 86_400, count: 100_000 },
+  backoff: { type: 'muster' },
+  removeOnComplete: { age: daySeconds },
+  removeOnFail: { age: 30 * daySeconds, count: 100_000 },
 };
