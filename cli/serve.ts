@@ -19,12 +19,12 @@ const serve = async (options: Options): Promise<void> => {
   const stopped = stopSignal();
   const server = await startServer(config, log);
   const { operator } = server;
-  process.stdout.write(`Muster serves ${server.url}\nGraphQL       ${server.url}/graphql\n`);
   if (operator.password !== undefined) {
     process.stdout.write(
-      `\nFirst start: sign in to tenant "${operator.tenantSlug}" as ${operator.email} with the one-time password\n\n    ${operator.password}\n\nIt is shown this once and must be changed at the first sign-in.\n`,
+      `First start: sign in to tenant "${operator.tenantSlug}" as ${operator.email} with the one-time password\n\n    ${operator.password}\n\nIt is shown this once and must be changed at the first sign-in.\n\n`,
     );
   }
+  process.stdout.write(`Muster serves ${server.url} (GraphQL at ${server.url}/graphql)\n`);
   const reason = await Promise.race([stopped, server.failed]);
   log.info({ reason: String(reason) }, 'stopping');
   await server.stop();

@@ -292,3 +292,9 @@ export const describeSettings = (
     default: preset,
     description,
   }));
+
+/** The environment of a child process: this process's own, with `settings` (by variable) added. */
+export const environmentWith = (settings: Readonly<Record<string, string>>): NodeJS.ProcessEnv => ({
+  ...process.env,
+  ...settings,
+});
