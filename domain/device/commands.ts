@@ -91,4 +91,9 @@ export type DeviceCommand =
       readonly token: string;
       readonly reason: string;
     }
-  | { readonly type: 'RecordWake'; readonly provider: PushProviderName; readonly messageId: string };
+  | {
+      readonly type: 'RecordWake';
+      readonly provider: PushProviderName;
+      readonly messageId: string;
+      readonly throughRevision: number;
+    };

@@ -199,9 +199,10 @@ export const decideDevice = (command: DeviceCommand, state: DeviceState): Decisi
       const { type: _, ...data } = command;
       return state.push?.token === command.token ? [{ type: 'DevicePushTokenDied', data }] : [];
     }
-    case 'RecordWake':
-      if (state.lastWakeMessageId === command.messageId) return [];
-      return [{ type: 'DeviceWoken', data: { provider: command.provider, messageId: command.messageId } }];
+    case 'RecordWake': {
+      const { type: _, ...data } = command;
+      return state.lastWake?.messageId === command.messageId ? [] : [{ type: 'DeviceWoken', data }];
+    }
     default:
       return never(command);
   }
@@ -209,7 +210,7 @@ export const decideDevice = (command: DeviceCommand, state: DeviceState): Decisi
 
 export const deviceDecider: Decider<DeviceState, DeviceCommand, DeviceEvent> = {
   events: deviceEvents,
-  stateVersion: 1,
+  stateVersion: 2,
   initial: initialDevice,
   evolve: evolveDevice,
   decide: decideDevice,

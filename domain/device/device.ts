@@ -77,7 +77,12 @@ export const deviceEvents = defineEvents('device', {
     token: pushAddress.shape.token,
     reason: line(200),
   }),
-  DeviceWoken: z.strictObject({ provider: pushProvider, messageId: line(300) }),
+  /** `throughRevision`: the device's last event (revision in its stream) that the wake tells it about. */
+  DeviceWoken: z.strictObject({
+    provider: pushProvider,
+    messageId: line(300),
+    throughRevision: z.int().min(0),
+  }),
   DeviceJoinedGroup: z.strictObject({ groupId: groupId.nullable() }),
   DeviceMailAccessSet: z.strictObject({ access: mailAccess }),
   DevicePolicyAssigned: z.strictObject({ policyId, policyType }),
@@ -133,8 +138,8 @@ export interface DeviceState {
   readonly apps: Apps;
   readonly appsKnown: boolean;
   readonly push: PushAddress | null;
-  /** The push service's id of the last wake, to recognise a repeated command. */
-  readonly lastWakeMessageId: string | null;
+  /** The last wake: to recognise a repeated command, and to know what the device was woken for already. */
+  readonly lastWake: { readonly messageId: string; readonly throughRevision: number } | null;
   readonly mailAccess: MailAccess;
   readonly policies: Readonly<Partial<Record<PolicyType, AssignedPolicy>>>;
   readonly openTasks: readonly OpenTask[];
@@ -162,7 +167,7 @@ export const initialDevice: DeviceState = {
   apps: {},
   appsKnown: false,
   push: null,
-  lastWakeMessageId: null,
+  lastWake: null,
   mailAccess: 'auto',
   policies: {},
   openTasks: [],
@@ -278,7 +283,10 @@ export const evolveDevice = (state: DeviceState, fact: Fact<DeviceEvent>): Devic
     case 'DevicePushTokenDied':
       return state.push?.token === data.token ? { ...state, push: null } : state;
     case 'DeviceWoken':
-      return { ...state, lastWakeMessageId: data.messageId };
+      return {
+        ...state,
+        lastWake: { messageId: data.messageId, throughRevision: data.throughRevision },
+      };
     case 'DeviceJoinedGroup':
       return { ...state, groupId: data.groupId };
     case 'DeviceMailAccessSet':
