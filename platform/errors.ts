@@ -113,12 +113,19 @@ export class MusterError extends Error {
   readonly code: FaultCode;
   readonly field: string | undefined;
   readonly retryable: boolean;
+  /** When the other side asked to be left alone for a time. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: FaultCode, detail: string, options: { cause?: unknown; field?: string } = {}) {
+  constructor(
+    code: FaultCode,
+    detail: string,
+    options: { cause?: unknown; field?: string; retryAfterMs?: number | undefined } = {},
+  ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'MusterError';
     this.code = code;
     this.field = options.field;
+    this.retryAfterMs = options.retryAfterMs;
     this.retryable = faults[code].retryable;
   }
 }
