@@ -1,0 +1,114 @@
+/**
+ * Read model of a tenant's accounts. Called by api/graphql/account.ts and by sign-in.
+ */
+import {
+  type AccountEvent,
+  type AccountState,
+  evolveAccount,
+  initialAccount,
+  type Role,
+} from '../domain/account/account.ts';
+import type { Fact } from '../domain/decider.ts';
+import type { AccountId, TenantId } from '../domain/ids.ts';
+import { asTenant, type Sql } from '../platform/sql.ts';
+import { factOf, foldedColumns, foldRows } from './fold.ts';
+import { columnsOf, type Page, type PageRequest, readPage } from './page.ts';
+import { key, type Projection, sortKey } from './projection.ts';
+
+/** An account. Times are ISO 8601, UTC. */
+export interface AccountRow {
+  readonly accountId: AccountId;
+  readonly email: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly status: 'enabled' | 'disabled';
+  /** True while the password is the one-time first password. */
+  readonly mustChangePassword: boolean;
+  readonly createdAt: string;
+}
+
+type Existing = Exclude<AccountState, { status: 'none' }> & { readonly createdAt: string };
+
+export const accountsProjection: Projection = {
+  name: 'accounts',
+  version: 1,
+  categories: ['account'],
+  tables: [
+    {
+      name: 'accounts',
+      columns: `account_id ${key} not null, email ${key} not null, name text not null, name_key ${key} not null,
+        role text not null, status text not null, must_change_password boolean not null, created_at ${key} not null,
+        ${foldedColumns}, primary key (tenant_id, account_id)`,
+      indexes: ['(tenant_id, email)', '(tenant_id, name_key, account_id)'],
+    },
+  ],
+  apply: (tx, events) =>
+    foldRows<Existing>(tx, events, {
+      table: 'accounts',
+      id: 'account_id',
+      evolve: (state, event) => ({
+        ...(evolveAccount(state ?? initialAccount, factOf<Fact<AccountEvent>>(event)) as Existing),
+        createdAt: state?.createdAt ?? event.at,
+      }),
+      columns: ({ email, name, role, status, mustChangePassword, createdAt }) => ({
+        email,
+        name,
+        name_key: sortKey(name),
+        role,
+        status,
+        must_change_password: mustChangePassword,
+        created_at: createdAt,
+      }),
+    }),
+};
+
+const columns = columnsOf<AccountRow>({
+  accountId: 'account_id',
+  email: 'email',
+  name: 'name',
+  role: 'role',
+  status: 'status',
+  mustChangePassword: 'must_change_password',
+  createdAt: 'created_at',
+});
+
+/** One account of the tenant. */
+export const findAccount = (
+  sql: Sql,
+  tenantId: TenantId,
+  accountId: AccountId,
+): Promise<AccountRow | undefined> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const [row] = await tx<AccountRow[]>`
+      select ${tx.unsafe(columns)} from read.accounts where account_id = ${accountId}`;
+    return row;
+  });
+
+/** The account that signs in with that address (lower-case). */
+export const findAccountByEmail = (
+  sql: Sql,
+  tenantId: TenantId,
+  email: string,
+): Promise<AccountRow | undefined> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const [row] = await tx<AccountRow[]>`
+      select ${tx.unsafe(columns)} from read.accounts where email = ${email} order by account_id limit 1`;
+    return row;
+  });
+
+/** Accounts by name. */
+export const listAccounts = (sql: Sql, tenantId: TenantId, page: PageRequest): Promise<Page<AccountRow>> =>
+  asTenant(sql, tenantId, (tx) =>
+    readPage(
+      tx,
+      {
+        columns,
+        from: 'read.accounts',
+        order: [
+          { column: 'name_key', type: 'text' },
+          { column: 'account_id', type: 'text' },
+        ],
+      },
+      page,
+    ),
+  );

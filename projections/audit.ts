@@ -1,0 +1,130 @@
+/**
+ * Read model of a tenant's history: every event as a row, without secrets. It is the audit trail.
+ * Called by api/graphql/audit.ts.
+ */
+import { categories } from '../domain/events.ts';
+import type { TenantId } from '../domain/ids.ts';
+import type { Actor } from '../platform/event-store.ts';
+import { asTenant, type Sql } from '../platform/sql.ts';
+import { saveRows } from './fold.ts';
+import { columnsOf, type Page, type PageRequest, readPage } from './page.ts';
+import { key, type Projection } from './projection.ts';
+
+/** One event of the tenant. `at` is ISO 8601, UTC. */
+export interface AuditRow {
+  /** Place in the log. */
+  readonly position: bigint;
+  readonly at: string;
+  readonly actor: Actor;
+  /** Kind of what it happened to: `device`, `policy`, … */
+  readonly category: string;
+  readonly entityId: string;
+  /** Type of the event, such as `DeviceEnrolled`. */
+  readonly type: string;
+  /** Ties together all events that one request led to. */
+  readonly correlationId: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** Keys whose values must not be shown: digests of credentials, push tokens, and what repeats an enrolment. */
+const secrets = new Set(['tokenHash', 'codeHash', 'token', 'requestId']);
+
+const withoutSecrets = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutSecrets);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([name]) => !secrets.has(name))
+      .map(([name, inner]) => [name, withoutSecrets(inner)]),
+  );
+};
+
+export const auditProjection: Projection = {
+  name: 'audit',
+  version: 1,
+  categories,
+  tables: [
+    {
+      name: 'audit',
+      columns: `at ${key} not null, position bigint not null, actor_kind text not null, actor_id ${key} not null,
+        category text not null, entity_id ${key} not null, type ${key} not null, correlation_id text not null,
+        data jsonb not null, primary key (tenant_id, at, position)`,
+      indexes: [
+        '(tenant_id, entity_id, at, position)',
+        '(tenant_id, actor_id, at, position)',
+        '(tenant_id, type, at, position)',
+      ],
+    },
+  ],
+  apply: (tx, events) =>
+    saveRows(
+      tx,
+      'audit',
+      ['at', 'position'],
+      events.map((event) => ({
+        tenant_id: event.tenantId,
+        at: event.at,
+        position: event.position.toString(),
+        actor_kind: event.metadata.actor.kind,
+        actor_id: event.metadata.actor.id,
+        category: event.category,
+        entity_id: event.entityId,
+        type: event.type,
+        correlation_id: event.metadata.$correlationId,
+        data: withoutSecrets(event.data),
+      })),
+    ),
+};
+
+const columns = columnsOf<AuditRow>({
+  position: 'position',
+  at: 'at',
+  actor: `jsonb_build_object('kind', actor_kind, 'id', actor_id)`,
+  category: 'category',
+  entityId: 'entity_id',
+  type: 'type',
+  correlationId: 'correlation_id',
+  data: 'data',
+});
+
+/** Which events; every condition given must hold. Times are ISO 8601, UTC, with milliseconds. */
+export interface AuditFilter {
+  readonly entityId?: string | undefined;
+  readonly actorId?: string | undefined;
+  readonly type?: string | undefined;
+  /** The first moment that counts. */
+  readonly from?: string | undefined;
+  /** The first moment that no longer counts. */
+  readonly until?: string | undefined;
+}
+
+/** The tenant's history, the latest event first. */
+export const listAudit = (
+  sql: Sql,
+  tenantId: TenantId,
+  filter: AuditFilter,
+  page: PageRequest,
+): Promise<Page<AuditRow>> =>
+  asTenant(sql, tenantId, (tx) => {
+    const { entityId, actorId, type, from, until } = filter;
+    return readPage(
+      tx,
+      {
+        columns,
+        from: 'read.audit',
+        where: [
+          ...(entityId === undefined ? [] : [tx`entity_id = ${entityId}`]),
+          ...(actorId === undefined ? [] : [tx`actor_id = ${actorId}`]),
+          ...(type === undefined ? [] : [tx`type = ${type}`]),
+          ...(from === undefined ? [] : [tx`at >= ${from}`]),
+          ...(until === undefined ? [] : [tx`at < ${until}`]),
+        ],
+        order: [
+          { column: 'at', type: 'text' },
+          { column: 'position', type: 'bigint' },
+        ],
+        descending: true,
+      },
+      page,
+    );
+  });

@@ -1,0 +1,39 @@
+/**
+ * The registry of projections: a new read model is a file beside this one and a line here.
+ * Called by main.ts.
+ */
+import { accountsProjection } from './accounts.ts';
+import { alertsProjection } from './alerts.ts';
+import { appsProjection } from './apps.ts';
+import { auditProjection } from './audit.ts';
+import { compliancePoliciesProjection } from './compliance-policies.ts';
+import { devicesProjection } from './device-table.ts';
+import { enrolmentsProjection } from './enrolments.ts';
+import { groupsProjection } from './groups.ts';
+import { mailProjection } from './mail.ts';
+import { policiesProjection } from './policies.ts';
+import type { Projection } from './projection.ts';
+import { proxiesProjection } from './proxies.ts';
+import { taskBundlesProjection } from './task-bundles.ts';
+import { tasksProjection } from './tasks.ts';
+import { tenantsProjection } from './tenants.ts';
+import { transfersProjection } from './transfers.ts';
+
+/** Every read model of Muster. */
+export const projections: readonly Projection[] = [
+  accountsProjection,
+  alertsProjection,
+  appsProjection,
+  auditProjection,
+  compliancePoliciesProjection,
+  devicesProjection,
+  enrolmentsProjection,
+  groupsProjection,
+  mailProjection,
+  policiesProjection,
+  proxiesProjection,
+  taskBundlesProjection,
+  tasksProjection,
+  tenantsProjection,
+  transfersProjection,
+];
