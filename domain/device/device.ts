@@ -329,6 +329,8 @@ export const complianceFacts = (state: DeviceState): DeviceFacts => ({
 
 /** When the device must be looked at again although it may stay silent: a verdict falls due or a task expires. */
 export const reviewDueAt = (state: DeviceState): string | null => {
-  const times = [...(state.dueAt ? [state.dueAt] : []), ...state.openTasks.map((open) => open.expiresAt)];
+  // A device that has left keeps its last verdict: reviewing it again would change nothing, for ever.
+  const verdictDueAt = state.status === 'enrolled' && state.dueAt !== null ? [state.dueAt] : [];
+  const times = [...verdictDueAt, ...state.openTasks.map((open) => open.expiresAt)];
   return times.reduce<string | null>((first, next) => (first === null || next < first ? next : first), null);
 };
