@@ -1,0 +1,55 @@
+/**
+ * The workers: the reactor, which turns events into jobs, and the jobs. Started by cli/ with `start(config, deps)`.
+ */
+import type { ServerConfig } from '../platform/config.ts';
+import type { Deps } from '../platform/deps.ts';
+import { actOnVerdict } from './act-on-verdict.ts';
+import type { Parts } from './jobs.ts';
+import { openPushServices } from './push/index.ts';
+import { openJobQueues } from './queues.ts';
+import { startReactor } from './reactor.ts';
+import { reviewDevices } from './review-devices.ts';
+import { reviewFleet } from './review-fleet.ts';
+import { runJobs } from './run.ts';
+import { transferTaskBundle } from './transfer-task-bundle.ts';
+import { openWakeDevice } from './wake-device.ts';
+import { wakePolicyDevices } from './wake-policy-devices.ts';
+
+/** Running workers. `failed` resolves when they cannot go on: the process should end, loudly. */
+export interface Workers {
+  readonly failed: Promise<Error>;
+  /** Ends the reactor, gives back long jobs, waits for short ones, and closes queues and push connections. */
+  stop(): Promise<void>;
+}
+
+/** Starts the reactor and a worker for every queue. Throws `config-invalid` when push is configured wrongly. */
+export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> => {
+  const push = await openPushServices({ config, clock: deps.clock, log: deps.log });
+  const queues = await openJobQueues(deps.queues).catch(async (error: unknown) => {
+    await push.close();
+    throw error;
+  });
+  const stopping = new AbortController();
+  const parts: Parts = { config, deps, push, queues, stopping: stopping.signal };
+  const workers = [
+    runJobs(openWakeDevice(), parts),
+    runJobs(wakePolicyDevices, parts),
+    runJobs(transferTaskBundle, parts),
+    runJobs(actOnVerdict, parts),
+    runJobs(reviewDevices, parts),
+    runJobs(reviewFleet, parts),
+  ];
+  await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+  await queues.schedule('review-devices', config.reviewIntervalSeconds * 1000);
+  const reactor = startReactor(deps, queues);
+  return {
+    failed: reactor.failed,
+    async stop() {
+      stopping.abort();
+      await reactor.stop();
+      await Promise.all(workers.map((worker) => worker.close()));
+      await queues.close();
+      await push.close();
+    },
+  };
+};

@@ -1,0 +1,130 @@
+/**
+ * What an event leads to: pure, from one event to the jobs it asks for. Called by reactor.ts.
+ */
+import type { CompliancePolicyEvent } from '../domain/compliance-policy/compliance-policy.ts';
+import type { DeviceEvent } from '../domain/device/device.ts';
+import type { GroupEvent } from '../domain/group/group.ts';
+import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../domain/ids.ts';
+import type { PolicyEvent } from '../domain/policy/policy.ts';
+import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
+import type { TenantEvent } from '../domain/tenant/tenant.ts';
+import { complianceMaxAgeMs } from '../platform/compliance-in-force.ts';
+import type { StoredEvent } from '../platform/event-store.ts';
+import { derivedId } from './derived-id.ts';
+import type { JobRequest, Origin, ReviewScope } from './jobs.ts';
+
+/** Categories whose events lead to jobs. */
+export const reactedCategories = [
+  'device',
+  'task-bundle',
+  'policy',
+  'tenant',
+  'group',
+  'compliance-policy',
+] as const;
+
+const originOf = (event: StoredEvent): Origin => ({
+  tenantId: event.tenantId,
+  eventId: event.id,
+  position: event.position.toString(),
+  correlationId: event.metadata.$correlationId,
+});
+
+/** One transfer for each violation and bundle, known by the violation's beginning: once however often it is seen. */
+const actOnVerdict = (
+  event: StoredEvent,
+  { verdict }: Extract<DeviceEvent, { type: 'ComplianceVerdictReached' }>['data'],
+): JobRequest[] =>
+  verdict.violations.flatMap(({ rule, since, actions }) =>
+    actions.flatMap((action): JobRequest[] => {
+      if (action.action !== 'transfer-task-bundle') return [];
+      const { taskBundleId } = action;
+      const deviceId = event.entityId as DeviceId;
+      const transferId = derivedId('trf', since, `${deviceId}/${rule}/${since}/${taskBundleId}`);
+      return [
+        {
+          queue: 'act-on-verdict',
+          jobId: `${event.id}.${rule}.${taskBundleId}`,
+          data: { origin: originOf(event), deviceId, rule, since, taskBundleId, transferId },
+        },
+      ];
+    }),
+  );
+
+const reactToDevice = (event: StoredEvent): JobRequest[] => {
+  const { type, data } = event as unknown as DeviceEvent;
+  switch (type) {
+    case 'TaskQueued':
+    case 'DevicePolicyAssigned':
+      return [
+        {
+          queue: 'wake-device',
+          jobId: event.id,
+          data: {
+            origin: originOf(event),
+            deviceId: event.entityId as DeviceId,
+            revision: Number(event.revision),
+          },
+        },
+      ];
+    case 'ComplianceVerdictReached':
+      return actOnVerdict(event, data);
+    default:
+      return [];
+  }
+};
+
+/** Check-ins may still use what was in force a moment ago: the review comes after the last of them. */
+const reviewFleet = (event: StoredEvent, scope: ReviewScope): JobRequest[] => [
+  {
+    queue: 'review-fleet',
+    jobId: event.id,
+    data: { origin: originOf(event), scope },
+    delayMs: complianceMaxAgeMs,
+  },
+];
+
+/** The jobs that an event asks for; most events ask for none. */
+export const react = (event: StoredEvent): JobRequest[] => {
+  const type = event.type as (
+    | DeviceEvent
+    | TaskBundleEvent
+    | PolicyEvent
+    | TenantEvent
+    | GroupEvent
+    | CompliancePolicyEvent
+  )['type'];
+  switch (type) {
+    case 'TaskBundleTransferred':
+      return [
+        {
+          queue: 'transfer-task-bundle',
+          jobId: event.id,
+          data: {
+            origin: originOf(event),
+            taskBundleId: event.entityId as TaskBundleId,
+            revision: Number(event.revision),
+          },
+        },
+      ];
+    case 'PolicyRevised':
+      return [
+        {
+          queue: 'wake-policy-devices',
+          jobId: event.id,
+          data: { origin: originOf(event), policyId: event.entityId as PolicyId },
+        },
+      ];
+    case 'TenantCompliancePolicyAssigned':
+      return reviewFleet(event, { kind: 'tenant' });
+    case 'GroupCompliancePolicyAssigned':
+      return reviewFleet(event, { kind: 'group', groupId: event.entityId as GroupId });
+    case 'CompliancePolicyRevised':
+      return reviewFleet(event, {
+        kind: 'compliance-policy',
+        compliancePolicyId: event.entityId as CompliancePolicyId,
+      });
+    default:
+      return reactToDevice(event);
+  }
+};
