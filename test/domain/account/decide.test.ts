@@ -1,0 +1,55 @@
+/** Specifications of the account decider. */
+import { test } from 'node:test';
+import { accountDecider } from '../../../domain/account/decide.ts';
+import { casesOf } from '../../support/given.ts';
+
+const ada = { email: 'ada@example.org', name: 'Ada', role: 'administrator' } as const;
+const created = { type: 'AccountCreated', data: ada } as const;
+const disabled = { type: 'AccountDisabled', data: {} } as const;
+
+const cases = casesOf(accountDecider, {
+  CreateAccount: {
+    accepts: [{ given: [], when: { type: 'CreateAccount', ...ada }, events: [created] }],
+    refuses: [
+      {
+        given: [created],
+        when: { type: 'CreateAccount', ...ada, email: 'eve@example.org' },
+        refused: 'account-exists',
+      },
+    ],
+  },
+  ChangeAccountPassword: {
+    accepts: [
+      {
+        given: [created],
+        when: { type: 'ChangeAccountPassword', mustChange: false },
+        events: [{ type: 'AccountPasswordChanged', data: { mustChange: false } }],
+        again: 'every change of a password is a fact of its own',
+      },
+    ],
+    refuses: [
+      { given: [], when: { type: 'ChangeAccountPassword', mustChange: true }, refused: 'account-missing' },
+      {
+        given: [created, disabled],
+        when: { type: 'ChangeAccountPassword', mustChange: true },
+        refused: 'account-disabled',
+      },
+    ],
+  },
+  DisableAccount: {
+    accepts: [{ given: [created], when: { type: 'DisableAccount' }, events: [disabled] }],
+    refuses: [{ given: [], when: { type: 'DisableAccount' }, refused: 'account-missing' }],
+  },
+  EnableAccount: {
+    accepts: [
+      {
+        given: [created, disabled],
+        when: { type: 'EnableAccount' },
+        events: [{ type: 'AccountEnabled', data: {} }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'EnableAccount' }, refused: 'account-missing' }],
+  },
+});
+
+for (const [name, run] of cases) test(name, run);
