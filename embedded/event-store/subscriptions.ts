@@ -79,8 +79,7 @@ export const followAll = async (
         considered = 0;
         await to.caughtUp();
       }
-      // A position beyond the end of the log waits for the log to get there.
-      await recent.wait(cursor > recent.last() ? recent.last() : cursor, to.signal);
+      await recent.wait(cursor, to.signal);
       continue;
     }
     if (filter) considered = await sendFiltered(page, filter, to, considered);

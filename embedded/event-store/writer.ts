@@ -126,7 +126,10 @@ export const openWriter = async (
 
   const enqueue = (job: Job, entry: Entry, outcome: WriteOutcome, plan?: Plan): void => {
     // An answer may rest on writes that are not durable yet; then it waits in line behind them.
-    if (!plan && entry.pending === 0) return job.resolve(outcome);
+    if (!plan && entry.pending === 0) {
+      job.resolve(outcome);
+      return;
+    }
     const bytes = plan ? plan.rows.reduce((sum, row) => sum + sizeOf(row.event), 0) : 0;
     entry.pending += 1;
     if (plan) {
@@ -173,40 +176,36 @@ export const openWriter = async (
     }
   };
 
+  const outcomeOf = (decision: Decision, current: bigint): WriteOutcome => {
+    if (decision.do === 'repeat') return { done: true, ...decision.last };
+    if (decision.do !== 'refuse') return { done: true, revision: current, position: undefined };
+    return decision.because === 'stream-deleted'
+      ? { done: false, because: 'stream-deleted' }
+      : { done: false, because: 'wrong-expected-version', current };
+  };
+
   const handle = (job: Job, entry: Entry, stored?: KnownIds['stored']): void => {
     const { request } = job;
-    if (state !== 'up') return job.resolve(unavailable('the event store is not writing'));
+    if (state !== 'up') {
+      job.resolve(unavailable('the event store is not writing'));
+      return;
+    }
     const decision = decide(request, entry.next, stored);
-    const current = factsOf(request.stream, entry.next).current;
-    switch (decision.do) {
-      case 'write': {
-        const plan = planWrite(request, entry.next, numbers());
-        return enqueue(
-          job,
-          entry,
-          { done: true, revision: plan.last.revision, position: plan.last.position },
-          plan,
-        );
-      }
-      case 'repeat':
-        return enqueue(job, entry, { done: true, ...decision.last });
-      case 'nothing':
-        return enqueue(job, entry, { done: true, revision: current, position: undefined });
-      case 'refuse':
-        return enqueue(
-          job,
-          entry,
-          decision.because === 'stream-deleted'
-            ? { done: false, because: 'stream-deleted' }
-            : { done: false, because: 'wrong-expected-version', current },
-        );
-      case 'look-up':
-        return cache.hold(request.stream, lookUp(job, entry, decision.from));
+    if (decision.do === 'look-up') {
+      cache.hold(request.stream, lookUp(job, entry, decision.from));
+    } else if (decision.do === 'write') {
+      const plan = planWrite(request, entry.next, numbers());
+      enqueue(job, entry, { done: true, revision: plan.last.revision, position: plan.last.position }, plan);
+    } else {
+      enqueue(job, entry, outcomeOf(decision, factsOf(request.stream, entry.next).current));
     }
   };
 
   const enter = (job: Job): void => {
-    if (state !== 'up') return job.resolve(unavailable('the event store is not writing'));
+    if (state !== 'up') {
+      job.resolve(unavailable('the event store is not writing'));
+      return;
+    }
     cache.use(
       job.request.stream,
       (entry) => handle(job, entry),
@@ -257,7 +256,8 @@ export const openWriter = async (
   const recover = (group: readonly Item[], error: Error): void => {
     const severity = (error as { severity?: string }).severity;
     if (journal.isLost() || severity === undefined || severity === 'FATAL' || severity === 'PANIC') {
-      return goDown(error.message, group);
+      goDown(error.message, group);
+      return;
     }
     log.error({ err: error, items: group.length }, 'a group of appends was refused by PostgreSQL');
     const jobs = rollBack(group);

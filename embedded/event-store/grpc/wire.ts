@@ -26,7 +26,10 @@ const putVarint = (to: Cursor, value: number): void => {
 };
 
 const putBigVarint = (to: Cursor, value: bigint): void => {
-  if (value >= 0n && value <= 0x1f_ffff_ffff_ffffn) return putVarint(to, Number(value));
+  if (value >= 0n && value <= 0x1f_ffff_ffff_ffffn) {
+    putVarint(to, Number(value));
+    return;
+  }
   for (let rest = BigInt.asUintN(64, value); ; rest >>= 7n) {
     const low = Number(rest & 0x7fn);
     if (rest < 0x80n) {
@@ -70,7 +73,8 @@ const putId = (to: Cursor, field: number, id: string, form: IdForm): void => {
   to.bytes[to.at++] = lengthDelimited(field);
   if (form === 'string') {
     to.bytes[to.at++] = 2 + id.length;
-    return putText(to, 2, id);
+    putText(to, 2, id);
+    return;
   }
   const raw = Buffer.from(id.replaceAll('-', ''), 'hex');
   const inner: Cursor = { bytes: Buffer.alloc(24), at: 0 };
