@@ -4,7 +4,8 @@
  * There is no time limit on the answer: Ping and Sync legitimately wait for an hour (MS-ASCMD 2.2.3.81.2, HeartbeatInterval).
  * A client that leaves ends the request to the mail server too, else abandoned long polls pile up there.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { type Dispatcher, Pool } from 'undici';
 import { responseHeaders } from './headers.ts';
 
@@ -13,7 +14,7 @@ export interface Rebuilt {
   readonly method: 'POST' | 'OPTIONS';
   readonly path: string;
   readonly headers: Record<string, string>;
-  readonly hasBody: boolean;
+  readonly body: Readable | null;
 }
 
 /** A request on its way. */
@@ -40,14 +41,8 @@ export const openBackend = (backendUrl: URL, ca: string | undefined): Pool =>
     },
   });
 
-/** Sends `rebuilt` with the body of `req` and answers on `res`. */
-export const forward = (
-  backend: Pool,
-  rebuilt: Rebuilt,
-  req: IncomingMessage,
-  res: ServerResponse,
-  publicUrl: URL,
-): Forwarding => {
+/** Sends `rebuilt` and answers on `res`. */
+export const forward = (backend: Pool, rebuilt: Rebuilt, res: ServerResponse, publicUrl: URL): Forwarding => {
   let controller: Dispatcher.DispatchController | undefined;
   let settled = false;
   let hasWritten = false;
@@ -108,7 +103,7 @@ export const forward = (
       path: rebuilt.path,
       method: rebuilt.method,
       headers: rebuilt.headers,
-      body: rebuilt.hasBody ? req : null,
+      body: rebuilt.body,
     },
     handler,
   );

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
@@ -46,6 +47,9 @@ interface Reading {
   readonly startedAt: number;
 }
 
+/** What a look into the body found, and the whole body again. */
+type Peeked = { readonly command: string | null; readonly body: Readable };
+
 /** Handles one request; `expectsContinue` when the client waits for 100 before it sends the body. */
 export type Gate = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
 
@@ -80,14 +84,21 @@ const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolea
 };
 
 const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
-  const bodyCommand = needsPeek(reading) ? await peekCommand(reading) : null;
-  const decideNow = () => decide(ask(parts, reading, bodyCommand));
+  const peeked = needsPeek(reading) ? await peek(reading) : null;
+  const decideNow = () => decide(ask(parts, reading, peeked?.command ?? null));
   const decision = decideNow();
   if (!decision.allow || 'unreadable' in reading.eas) {
     refuse(reading, decision);
     return logRequest(parts, reading, decision, null);
   }
-  const { final, fault } = await pass(parts, reading, reading.eas, decision, decideNow);
+  const { final, fault } = await pass(
+    parts,
+    reading,
+    reading.eas,
+    decision,
+    decideNow,
+    peeked?.body ?? reading.req,
+  );
   logRequest(parts, reading, final, fault);
 };
 
@@ -120,10 +131,11 @@ const pass = async (
   eas: EasRequest,
   first: Decision,
   decideNow: () => Decision,
+  body: Readable,
 ) => {
   const { req, res, socket } = reading;
   let final = first;
-  const forwarding: Forwarding = send(parts, reading, eas);
+  const forwarding: Forwarding = send(parts, reading, eas, body);
   const release = parts.held.add({
     easIds: easKeys(eas),
     isLongPoll: eas.command === 'Ping' || eas.command === 'Sync',
@@ -141,11 +153,11 @@ const pass = async (
   return { final, fault };
 };
 
-const send = (parts: GateParts, reading: Reading, eas: EasRequest): Forwarding => {
+const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
   const { req, res, socket, headers, expectsContinue } = reading;
   const { config, backend } = parts;
-  const body = hasBody(headers.values);
-  if (body) watchBody(req, socket);
+  const sendsBody = hasBody(headers.values);
+  if (sendsBody) watchBody(req, socket);
   if (expectsContinue && !needsPeek(reading)) res.writeContinue();
   const path = config.backendUrl.pathname === '/' ? easPath : config.backendUrl.pathname;
   return forward(
@@ -158,9 +170,8 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest): Forwarding =
         proto: config.tls === undefined ? config.publicUrl.protocol.slice(0, -1) : 'https',
         host: config.publicUrl.host,
       }),
-      hasBody: body,
+      body: sendsBody ? body : null,
     },
-    req,
     res,
     config.publicUrl,
   );
@@ -168,6 +179,7 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest): Forwarding =
 
 /** Node destroys a socket whose timeout passes; cleared once the body is complete, so that long polls may be silent. */
 const watchBody = (req: IncomingMessage, socket: Socket): void => {
+  if (req.readableEnded) return;
   socket.setTimeout(bodyIdleMs);
   req.once('end', () => socket.setTimeout(0));
 };
@@ -179,30 +191,36 @@ const needsPeek = ({ method, eas, headers }: Reading): boolean =>
   easKeys(eas)[0] === placeholderId &&
   hasBody(headers.values);
 
-const peekCommand = async ({ req, res, socket, expectsContinue }: Reading): Promise<string | null> => {
+/** The first bytes of the body and the command they tell; the body is left paused behind them. */
+const peek = async ({ req, res, socket, expectsContinue }: Reading): Promise<Peeked> => {
   watchBody(req, socket);
   if (expectsContinue) res.writeContinue();
-  for (;;) {
-    const bytes: Buffer | null = req.read(peekBytes) ?? (req.complete ? req.read() : null);
-    if (bytes !== null) {
-      req.unshift(bytes);
-      return rootCommand(bytes);
-    }
-    if (req.readableEnded || req.destroyed) return null;
-    await nextBytes(req);
-  }
+  const head = await firstBytes(req);
+  return { command: rootCommand(head), body: joined(head, req) };
 };
 
-/** Settles when there is more to read, or nothing more to come. */
-const nextBytes = (req: IncomingMessage): Promise<void> =>
+const firstBytes = (req: IncomingMessage): Promise<Buffer> =>
   new Promise((resolve) => {
-    const events = ['readable', 'end', 'close'] as const;
+    let head: Buffer = Buffer.alloc(0);
     const settle = () => {
-      for (const event of events) req.off(event, settle);
-      resolve();
+      req.pause();
+      req.off('data', take).off('end', settle).off('close', settle);
+      resolve(head);
     };
-    for (const event of events) req.on(event, settle);
+    const take = (chunk: Buffer) => {
+      head = Buffer.concat([head, chunk]);
+      if (head.length >= peekBytes) settle();
+    };
+    req.on('data', take).on('end', settle).on('close', settle);
   });
+
+const joined = (head: Buffer, rest: IncomingMessage): Readable => {
+  const chunks = async function* () {
+    if (head.length > 0) yield head;
+    if (!rest.readableEnded) yield* rest;
+  };
+  return Readable.from(chunks(), { objectMode: false }).on('error', () => {});
+};
 
 /** Not about the device: it must come back, which 503 asks for and 403 would put off (MS-ASHTTP 2.2.2.1.1). */
 const temporary = new Set(['stopping', 'internal']);
@@ -222,7 +240,7 @@ const refuse = ({ req, res, socket, expectsContinue }: Reading, { rule, reason }
     'cache-control': 'no-store',
     'x-muster-reason': rule,
     // The body that was announced will not come, or is not wanted: this connection cannot carry another request.
-    ...(expectsContinue ? { connection: 'close' } : {}),
+    ...(expectsContinue || isTemporary ? { connection: 'close' } : {}),
   });
   res.end(body);
   if (req.complete) return;

@@ -88,8 +88,11 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     for (const request of held.all())
       if (request.isLongPoll) request.cut({ allow: false, rule: 'stopping', reason: 'the proxy stops' });
     const drain = setTimeout(() => server.closeAllConnections(), drainMs);
+    // Connections that finish their request meanwhile would stay open for the next one.
+    const sweep = setInterval(() => server.closeIdleConnections(), 50);
     await closed;
     clearTimeout(drain);
+    clearInterval(sweep);
     await backend.destroy();
     await saver.flush();
   };

@@ -1,0 +1,236 @@
+/** Decisions: each rule accepts, refuses and yields, and the order of rules holds. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isSameUser, readCredential } from '../../proxy/credential.ts';
+import { decide, type Question } from '../../proxy/decide.ts';
+import { easPath, readTarget } from '../../proxy/eas.ts';
+import { offeredChallenges, responseHeaders } from '../../proxy/headers.ts';
+import { rules } from '../../proxy/rules/index.ts';
+import type { Verdict } from '../../proxy/table.ts';
+import { rootCommand } from '../../proxy/wbxml.ts';
+import { basic } from './stage.ts';
+
+const device: Verdict = {
+  deviceId: 'dev_1',
+  easDeviceId: 'ABC',
+  userEmail: 'alice@example.org',
+  access: 'allow',
+  reason: 'compliant',
+  position: 5,
+};
+
+const question = (given: Partial<Question> = {}): Question => ({
+  method: 'POST',
+  malformed: null,
+  eas: readTarget('POST', `${easPath}?Cmd=Sync&User=u&DeviceId=abc&DeviceType=t`),
+  credential: readCredential(basic('alice')),
+  devices: [device],
+  devicesOfUser: [],
+  bodyCommand: null,
+  tableAgeMs: 0,
+  maxAgeMs: 3_600_000,
+  ...given,
+});
+const validating = (bodyCommand: string | null, cmd = 'FolderSync', given: Partial<Question> = {}) =>
+  question({
+    eas: readTarget('POST', `${easPath}?Cmd=${cmd}&User=u&DeviceId=validate&DeviceType=Android`),
+    devices: [],
+    devicesOfUser: [device],
+    bodyCommand,
+    ...given,
+  });
+const options = (query: string, given: Partial<Question> = {}) =>
+  question({ method: 'OPTIONS', eas: readTarget('OPTIONS', easPath + query), ...given });
+
+const cases: readonly (readonly [string, Question, boolean, string])[] = [
+  ['a compliant device of its user', question(), true, 'verdict'],
+  [
+    'a denied device',
+    question({ devices: [{ ...device, access: 'deny', reason: 'rooted' }] }),
+    false,
+    'verdict',
+  ],
+  [
+    'the newest of two enrolments allows',
+    question({ devices: [{ ...device, access: 'deny', position: 4 }, device] }),
+    true,
+    'verdict',
+  ],
+  [
+    'the newest of two enrolments denies',
+    question({ devices: [device, { ...device, access: 'deny', position: 6 }] }),
+    false,
+    'verdict',
+  ],
+  [
+    'two at one position deny',
+    question({ devices: [device, { ...device, access: 'deny' }] }),
+    false,
+    'verdict',
+  ],
+  [
+    "somebody else's newer enrolment under the id does not matter",
+    question({ devices: [device, { ...device, userEmail: 'eve@example.org', access: 'deny', position: 9 }] }),
+    true,
+    'verdict',
+  ],
+  ['an unknown device', question({ devices: [] }), false, 'device'],
+  ["another user's device", question({ credential: readCredential(basic('eve')) }), false, 'user'],
+  ["nobody's device", question({ devices: [{ ...device, userEmail: null }] }), false, 'user'],
+  ['no credential', question({ credential: readCredential(undefined) }), false, 'credential'],
+  ['NTLM', question({ credential: readCredential('NTLM TlRMTVNTUAAB') }), false, 'credential'],
+  ['a table at its age limit', question({ tableAgeMs: 3_600_000 }), true, 'verdict'],
+  ['a table beyond its age limit', question({ tableAgeMs: 3_600_001 }), false, 'stale'],
+  ['a table that never was', question({ tableAgeMs: null }), false, 'stale'],
+  ['GET', question({ method: 'GET' }), false, 'method'],
+  ['another path', question({ eas: readTarget('POST', '/owa?Cmd=Sync') }), false, 'path'],
+  ['an unreadable query', question({ eas: readTarget('POST', `${easPath}?Cmd=Sync`) }), false, 'request'],
+  ['malformed framing', question({ malformed: 'content-length is given twice' }), false, 'request'],
+  ['malformed framing of an OPTIONS', options('', { malformed: 'x' }), false, 'request'],
+  [
+    'OPTIONS without a query, from anybody, with no table at all',
+    options('', { credential: readCredential(undefined), devices: [], tableAgeMs: null }),
+    true,
+    'options',
+  ],
+  [
+    'OPTIONS of a device without a credential',
+    options('?User=u&DeviceId=abc&DeviceType=t', { credential: readCredential(undefined), devices: [] }),
+    true,
+    'options',
+  ],
+  ['OPTIONS of an allowed device', options('?User=u&DeviceId=abc&DeviceType=t'), true, 'verdict'],
+  [
+    'OPTIONS of a denied device',
+    options('?User=u&DeviceId=abc&DeviceType=t', { devices: [{ ...device, access: 'deny' }] }),
+    false,
+    'verdict',
+  ],
+  [
+    'OPTIONS of an unknown device',
+    options('?User=u&DeviceId=abc&DeviceType=t', { devices: [] }),
+    false,
+    'device',
+  ],
+  ['set-up: FolderSync', validating('FolderSync'), true, 'validate'],
+  ['set-up: Provision', validating('Provision', 'Provision'), true, 'validate'],
+  ['set-up: Sync', validating('Sync', 'Sync'), false, 'validate'],
+  ['set-up: Sync calling itself FolderSync', validating('Sync'), false, 'validate'],
+  ['set-up: a body that cannot be recognised', validating(null), false, 'validate'],
+  [
+    'set-up: a user without an allowed device',
+    validating('FolderSync', 'FolderSync', { devicesOfUser: [{ ...device, access: 'deny' }] }),
+    false,
+    'validate',
+  ],
+  [
+    "set-up: somebody else's device",
+    validating('FolderSync', 'FolderSync', {
+      devicesOfUser: [{ ...device, userEmail: 'alice@other.org' }],
+      credential: readCredential(basic('alice@example.org')),
+    }),
+    false,
+    'validate',
+  ],
+];
+for (const [name, asked, allow, rule] of cases) {
+  test(`${allow ? 'allow' : 'deny'} by ${rule}: ${name}`, () => {
+    const decision = decide(asked);
+    assert.deepEqual({ allow: decision.allow, rule: decision.rule }, { allow, rule });
+    assert.ok(decision.reason.length > 0);
+  });
+}
+
+test('every rule of the registry decides at least one of these cases', () => {
+  const decided = new Set(cases.map(([, asked]) => decide(asked).rule));
+  assert.deepEqual(
+    rules.map(({ name }) => name).filter((name) => !decided.has(name)),
+    [],
+  );
+});
+
+test('a Basic user is read from UTF-8 and from ISO-8859-1, bare, with a domain and as an address', () => {
+  for (const header of [
+    basic('Müller'),
+    basic('müller', 'latin1'),
+    basic('CORP\\MÜLLER', 'latin1'),
+    basic('müller@example.org'),
+  ]) {
+    const { user } = readCredential(header);
+    assert.ok(user !== null && isSameUser(user, 'Müller@Example.org'), header);
+  }
+  assert.equal(isSameUser('müller@other.org', 'müller@example.org'), false);
+  assert.equal(isSameUser('corp\\', '@example.org'), false);
+});
+
+test('a Bearer user is the one that the token names', () => {
+  const bearer = (claims: object) =>
+    `Bearer e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`;
+  assert.equal(readCredential(bearer({ upn: 'Alice@Example.org' })).user, 'alice@example.org');
+  assert.equal(readCredential(bearer({ preferred_username: 'a@b.c' })).user, 'a@b.c');
+  assert.equal(readCredential(bearer({ oid: '1' })).user, null);
+  assert.equal(readCredential('Bearer e30.%%%.x').user, null);
+  assert.equal(readCredential('Bearer opaque').user, null);
+});
+
+test('a credential that two decoders could read in two ways names nobody', () => {
+  for (const value of [
+    'Basic YWxpY2U6eA-_',
+    'Basic YWxp Y2U6eA==',
+    'Basic OnNlY3JldA==',
+    'Basic YWxpY2U=',
+    `Basic ${Buffer.from('a\nb:c').toString('base64')}`,
+    'Basic',
+    'Digest username="a"',
+    'Basic YWxpY2U6eB==',
+  ]) {
+    assert.equal(readCredential(value).user, null, value);
+  }
+});
+
+test('the root tag of a body tells its command', () => {
+  assert.equal(rootCommand(Buffer.from('03016a00000756', 'hex')), 'FolderSync');
+  assert.equal(rootCommand(Buffer.from('03016a0045', 'hex')), 'Sync');
+  assert.equal(rootCommand(Buffer.from('03016a00000e45', 'hex')), 'Provision');
+  for (const hex of ['', '03', '03016a0000', '03016a000007', '02016a00000756', '1f8b0800', '03016a00ff'])
+    assert.equal(rootCommand(Buffer.from(hex, 'hex')), null, hex);
+});
+
+test('only Basic and Bearer challenges are offered', () => {
+  assert.equal(
+    offeredChallenges('Negotiate, NTLM, Basic realm="a, b", Bearer x="y", z="w"'),
+    'Basic realm="a, b", Bearer x="y", z="w"',
+  );
+  assert.equal(offeredChallenges('NTLM'), null);
+  assert.equal(offeredChallenges('Basic realm="NTLM, Negotiate"'), 'Basic realm="NTLM, Negotiate"');
+});
+
+test("answers lose the connection's headers and point back at the proxy", () => {
+  const headers = responseHeaders(
+    451,
+    {
+      connection: 'close, x-secret',
+      'x-secret': '1',
+      'keep-alive': 'x',
+      'alt-svc': 'h3=":443"',
+      'x-ms-location': 'https://other.example.org/Microsoft-Server-ActiveSync',
+      'set-cookie': ['a=1', 'b=2'],
+      'www-authenticate': ['NTLM', 'Basic realm="x"'],
+    },
+    new URL('https://mail.example.org'),
+  );
+  assert.deepEqual(headers, [
+    'x-ms-location',
+    'https://mail.example.org/Microsoft-Server-ActiveSync',
+    'set-cookie',
+    'a=1',
+    'set-cookie',
+    'b=2',
+    'www-authenticate',
+    'Basic realm="x"',
+  ]);
+  assert.deepEqual(
+    responseHeaders(302, { location: 'http://10.0.0.1:81/owa?x=1' }, new URL('https://mail.example.org')),
+    ['location', 'https://mail.example.org/owa?x=1'],
+  );
+});

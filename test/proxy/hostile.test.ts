@@ -1,0 +1,182 @@
+/** Hostile bytes at the public socket: a correct refusal, nothing at the mail server, and the proxy lives on. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { basic, openStage, post, raw, syncTarget } from './stage.ts';
+
+const auth = `Authorization: ${basic('alice')}\r\n`;
+const request = (parts: { line?: string; head?: string; body?: string }) =>
+  `${parts.line ?? `POST ${syncTarget} HTTP/1.1`}\r\nHost: x\r\n${auth}${parts.head ?? 'Content-Length: 0\r\n'}\r\n${parts.body ?? ''}`;
+const target = (from: string, to: string) =>
+  request({ line: `POST ${syncTarget.replace(from, to)} HTTP/1.1` });
+
+const cases: readonly (readonly [string, string | Buffer, RegExp])[] = [
+  [
+    'length and transfer-encoding',
+    request({ head: 'Content-Length: 4\r\nTransfer-Encoding: chunked\r\n', body: '0\r\n\r\n' }),
+    /^HTTP\/1.1 400/,
+  ],
+  [
+    'transfer-encoding and length',
+    request({ head: 'Transfer-Encoding: chunked\r\nContent-Length: 4\r\n', body: '0\r\n\r\n' }),
+    /^HTTP\/1.1 400/,
+  ],
+  [
+    'two lengths',
+    request({ head: 'Content-Length: 4\r\nContent-Length: 5\r\n', body: 'abcde' }),
+    /^HTTP\/1.1 400/,
+  ],
+  [
+    'the same length twice',
+    request({ head: 'Content-Length: 4\r\nContent-Length: 4\r\n', body: 'abcd' }),
+    /^HTTP\/1.1 400/,
+  ],
+  ['a list of lengths', request({ head: 'Content-Length: 4, 4\r\n', body: 'abcd' }), /^HTTP\/1.1 400/],
+  ['a signed length', request({ head: 'Content-Length: +4\r\n', body: 'abcd' }), /^HTTP\/1.1 400/],
+  [
+    'an unknown transfer-encoding',
+    request({ head: 'Transfer-Encoding: xchunked\r\n', body: '0\r\n\r\n' }),
+    /^HTTP\/1.1 4/,
+  ],
+  [
+    'chunked twice',
+    request({ head: 'Transfer-Encoding: chunked, chunked\r\n', body: '0\r\n\r\n' }),
+    /^HTTP\/1.1 4/,
+  ],
+  [
+    'transfer-encoding with a space before the colon',
+    request({ head: 'Transfer-Encoding : chunked\r\n', body: '0\r\n\r\n' }),
+    /^HTTP\/1.1 400/,
+  ],
+  ['bare line feeds', request({}).replaceAll('\r\n', '\n'), /^HTTP\/1.1 400/],
+  ['one bare line feed', request({ head: 'X-A: b\nX-C: d\r\nContent-Length: 0\r\n' }), /^HTTP\/1.1 400/],
+  ['a lone carriage return', request({ head: 'X-A: b\rX-C: d\r\nContent-Length: 0\r\n' }), /^HTTP\/1.1 400/],
+  ['a folded header', request({ head: 'X-A: b\r\n c\r\nContent-Length: 0\r\n' }), /^HTTP\/1.1 400/],
+  [
+    'a folded transfer-encoding',
+    request({ head: 'Transfer-Encoding:\r\n chunked\r\n', body: '0\r\n\r\n' }),
+    /^HTTP\/1.1 400/,
+  ],
+  ['NUL in a header', request({ head: 'X-A: a\0b\r\nContent-Length: 0\r\n' }), /^HTTP\/1.1 400/],
+  ['two hosts', request({ head: 'Host: y\r\nContent-Length: 0\r\n' }), /403[\s\S]*x-muster-reason: request/i],
+  [
+    'two credentials',
+    request({ head: `Authorization: ${basic('eve')}\r\nContent-Length: 0\r\n` }),
+    /403[\s\S]*x-muster-reason: request/i,
+  ],
+  ['no host', `POST ${syncTarget} HTTP/1.1\r\n${auth}Content-Length: 0\r\n\r\n`, /^HTTP\/1.1 400/],
+  ['HTTP/0.9', `POST ${syncTarget}\r\n\r\n`, /^HTTP\/1.1 4/],
+  [
+    'HTTP/1.0 with transfer-encoding',
+    request({
+      line: `POST ${syncTarget} HTTP/1.0`,
+      head: 'Transfer-Encoding: chunked\r\n',
+      body: '0\r\n\r\n',
+    }),
+    /403[\s\S]*x-muster-reason: request/i,
+  ],
+  ['HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', /^HTTP\/1.1 4/],
+  [
+    'an absolute URI',
+    request({ line: `POST http://evil.example.org${syncTarget} HTTP/1.1` }),
+    /403[\s\S]*x-muster-reason: path/i,
+  ],
+  [
+    'CONNECT',
+    'CONNECT mail.example.org:443 HTTP/1.1\r\nHost: mail.example.org:443\r\n\r\n',
+    /403[\s\S]*x-muster-reason: method/i,
+  ],
+  ['TRACE', request({ line: `TRACE ${syncTarget} HTTP/1.1` }), /403[\s\S]*x-muster-reason: method/i],
+  ['OPTIONS *', request({ line: 'OPTIONS * HTTP/1.1' }), /403[\s\S]*x-muster-reason: path/i],
+  [
+    'OPTIONS with a body',
+    request({
+      line: 'OPTIONS /Microsoft-Server-ActiveSync HTTP/1.1',
+      head: 'Content-Length: 2\r\n',
+      body: 'hi',
+    }),
+    /403[\s\S]*x-muster-reason: request/i,
+  ],
+  [
+    'traversal',
+    target('/Microsoft-Server-ActiveSync', '/Microsoft-Server-ActiveSync/../owa'),
+    /403[\s\S]*x-muster-reason: path/i,
+  ],
+  [
+    'encoded traversal',
+    target('/Microsoft-Server-ActiveSync', '/Microsoft-Server-ActiveSync/%2e%2e%2fowa'),
+    /403[\s\S]*x-muster-reason: path/i,
+  ],
+  ['an encoded path', target('/Microsoft', '/%4dicrosoft'), /403[\s\S]*x-muster-reason: path/i],
+  ['a doubled slash', target('/Microsoft', '//Microsoft'), /403[\s\S]*x-muster-reason: path/i],
+  ['two device ids', target('DeviceId', 'DeviceId=EVIL&DeviceId'), /403[\s\S]*x-muster-reason: request/i],
+  [
+    "a second '?'",
+    target('&DeviceType', '?Cmd=FolderSync&DeviceId=EVIL&DeviceType'),
+    /403[\s\S]*x-muster-reason: request/i,
+  ],
+  ['a control byte in the path', target('alice', 'al\x01ice'), /^HTTP\/1.1 400/],
+  ['an encoded line feed', target('alice', 'al%0d%0aX-Evil:1'), /403[\s\S]*x-muster-reason: request/i],
+  [
+    'bad base64',
+    request({ line: 'POST /Microsoft-Server-ActiveSync?jAAJBAp2MTQw!! HTTP/1.1' }),
+    /403[\s\S]*x-muster-reason: request/i,
+  ],
+  [
+    'truncated fields',
+    request({ line: 'POST /Microsoft-Server-ActiveSync?jAAJBAp2MTQw HTTP/1.1' }),
+    /403[\s\S]*x-muster-reason: request/i,
+  ],
+  ['a long query', target('alice', 'a'.repeat(9_000)), /403[\s\S]*x-muster-reason: request/i],
+  [
+    'oversized headers',
+    request({ head: `X-A: ${'a'.repeat(40_000)}\r\nContent-Length: 0\r\n` }),
+    /^HTTP\/1.1 431/,
+  ],
+  ['a TLS hello on the plain port', Buffer.from('16030100a5010000a10303', 'hex'), /^HTTP\/1.1 400/],
+  ['random bytes', Buffer.concat([Buffer.from([0]), randomBytes(2_000)]), /^HTTP\/1.1 400/],
+  ['nothing but line ends and an end', '\r\n\r\n\x00', /^HTTP\/1.1 400/],
+];
+
+test('hostile requests are refused, one by one, and never reach the mail server', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  for (const [name, bytes, expected] of cases) {
+    const answer = await raw(proxy.port, bytes);
+    assert.match(answer, expected, name);
+    assert.ok(!/^HTTP\/1.1 (401|5)/.test(answer), name);
+  }
+  assert.deepEqual(
+    mail.seen.map(({ url }) => url),
+    [],
+  );
+  assert.equal((await post(proxy.port)).status, 200);
+});
+
+test('a request smuggled in the body of another stays a body', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const inner = request({ line: `POST ${syncTarget.replace('ABC123', 'EVIL')} HTTP/1.1` });
+  const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`;
+  assert.match(
+    await raw(proxy.port, request({ head: 'Transfer-Encoding: chunked\r\n', body: chunk })),
+    /^HTTP\/1.1 200/,
+  );
+  assert.match(
+    await raw(proxy.port, request({ head: `Content-Length: ${inner.length}\r\n`, body: inner })),
+    /^HTTP\/1.1 200/,
+  );
+  assert.deepEqual(
+    mail.seen.map(({ body }) => body.toString()),
+    [inner, inner],
+  );
+});
+
+test('a refused body is read away and the connection serves the next request', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const refused = target('ABC123', 'OTHER').replace('Content-Length: 0', 'Content-Length: 5');
+  const answer = await raw(
+    proxy.port,
+    `${refused}hello${request({ head: 'Content-Length: 0\r\nConnection: close\r\n' })}`,
+  );
+  assert.match(answer, /^HTTP\/1.1 403 /);
+  assert.ok(mail.seen.every(({ url }) => url === syncTarget.replace('Cmd=Sync', 'Cmd=Sync')));
+});
