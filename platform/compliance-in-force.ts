@@ -9,12 +9,6 @@ import type { CompliancePolicyId, GroupId, TenantId } from '../domain/ids.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
 import type { Handler } from './handle.ts';
 
-/**
- * How old the policies may be that a check-in uses (`maxAgeMs`). A fleet is reviewed this long after its policy
- * changed, so that no check-in on the older one comes after the review.
- */
-export const complianceMaxAgeMs = 1000;
-
 /** The id of the compliance policy that a group (null: no group) of a tenant is under; null when there is none. */
 const assignedPolicyId = async (
   handler: Handler,

@@ -14,6 +14,7 @@ import type {
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
 import type { QueueName } from '../platform/queue.ts';
+import type { ProjectionWaiter } from '../projections/await.ts';
 import type { PushServices } from './push/index.ts';
 import type { JobQueues } from './queues.ts';
 
@@ -71,7 +72,6 @@ export type JobRequest = {
     readonly queue: Name;
     readonly jobId: string;
     readonly data: JobData[Name];
-    readonly delayMs?: number;
   };
 }[QueueName];
 
@@ -80,6 +80,8 @@ export interface Parts {
   readonly config: Pick<ServerConfig, 'workerConcurrency' | 'reviewIntervalSeconds'>;
   readonly deps: Deps;
   readonly push: PushServices;
+  /** Knows how far the read models have come. */
+  readonly projected: ProjectionWaiter;
   readonly queues: JobQueues;
   /** Aborts when the process stops: a long job then gives its place back and is run again from its start. */
   readonly stopping: AbortSignal;

@@ -3,6 +3,7 @@
  */
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
+import { openProjectionWaiter } from '../projections/await.ts';
 import { actOnVerdict } from './act-on-verdict.ts';
 import type { Parts } from './jobs.ts';
 import { openPushServices } from './push/index.ts';
@@ -22,34 +23,45 @@ export interface Workers {
   stop(): Promise<void>;
 }
 
+/** Opened parts end in the reverse order of their opening. */
+type Ending = () => Promise<unknown>;
+
 /** Starts the reactor and a worker for every queue. Throws `config-invalid` when push is configured wrongly. */
 export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> => {
-  const push = await openPushServices({ config, clock: deps.clock, log: deps.log });
-  const queues = await openJobQueues(deps.queues).catch(async (error: unknown) => {
-    await push.close();
-    throw error;
-  });
   const stopping = new AbortController();
-  const parts: Parts = { config, deps, push, queues, stopping: stopping.signal };
-  const workers = [
-    runJobs(openWakeDevice(), parts),
-    runJobs(wakePolicyDevices, parts),
-    runJobs(transferTaskBundle, parts),
-    runJobs(actOnVerdict, parts),
-    runJobs(reviewDevices, parts),
-    runJobs(reviewFleet, parts),
-  ];
-  await Promise.all(workers.map((worker) => worker.waitUntilReady()));
-  await queues.schedule('review-devices', config.reviewIntervalSeconds * 1000);
-  const reactor = startReactor(deps, queues);
-  return {
-    failed: reactor.failed,
-    async stop() {
-      stopping.abort();
-      await reactor.stop();
-      await Promise.all(workers.map((worker) => worker.close()));
-      await queues.close();
-      await push.close();
-    },
+  const endings: Ending[] = [];
+  const stop = async () => {
+    for (const end of endings.splice(0).reverse()) await end();
   };
+  try {
+    const push = await openPushServices({ config, clock: deps.clock, log: deps.log });
+    endings.push(push.close);
+    const projected = await openProjectionWaiter(deps);
+    endings.push(projected.close);
+    const queues = await openJobQueues(deps.queues);
+    endings.push(queues.close);
+    const parts: Parts = { config, deps, push, projected, queues, stopping: stopping.signal };
+    const workers = [
+      runJobs(openWakeDevice(), parts),
+      runJobs(wakePolicyDevices, parts),
+      runJobs(transferTaskBundle, parts),
+      runJobs(actOnVerdict, parts),
+      runJobs(reviewDevices, parts),
+      runJobs(reviewFleet, parts),
+    ];
+    endings.push(() => {
+      // No more jobs are taken; then those that are long give back theirs.
+      const closed = Promise.all(workers.map((worker) => worker.close()));
+      stopping.abort();
+      return closed;
+    });
+    await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+    await queues.schedule('review-devices', config.reviewIntervalSeconds * 1000);
+    const reactor = startReactor(deps, queues);
+    endings.push(reactor.stop);
+    return { failed: reactor.failed, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 };

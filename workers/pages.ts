@@ -4,7 +4,6 @@
  */
 
 import { MusterError } from '../platform/errors.ts';
-import { awaitPosition } from '../projections/await.ts';
 import { maximumPage, type Page, type PageRequest } from '../projections/page.ts';
 import type { Parts } from './jobs.ts';
 
@@ -12,8 +11,13 @@ import type { Parts } from './jobs.ts';
 const waitMs = 30_000;
 
 /** Waits until the read model shows the log up to `position`; `dependency-unavailable` when it does not in time. */
-export const untilProjected = async ({ deps }: Parts, position: bigint): Promise<void> => {
-  if (!(await awaitPosition(deps.sql, position, waitMs)))
+export const untilProjected = async ({ projected, stopping }: Parts, position: bigint): Promise<void> => {
+  const stopped = new Promise<false>((resolve) => {
+    stopping.addEventListener('abort', () => resolve(false), { once: true });
+  });
+  const reached = await Promise.race([projected.reached(position, waitMs), stopped]);
+  stopping.throwIfAborted();
+  if (!reached)
     throw new MusterError('dependency-unavailable', `the read model has not reached position ${position}`);
 };
 

@@ -14,11 +14,7 @@ export interface JobQueues {
 }
 
 const addTo = async (queue: Queue, requests: readonly JobRequest[]): Promise<void> => {
-  const jobs = requests.map(({ queue: name, data, jobId, delayMs }) => ({
-    name,
-    data,
-    opts: { jobId, ...(delayMs === undefined ? {} : { delay: delayMs }) },
-  }));
+  const jobs = requests.map(({ queue: name, data, jobId }) => ({ name, data, opts: { jobId } }));
   if (jobs.length > 0) await queue.addBulk(jobs);
 };
 

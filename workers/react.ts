@@ -8,7 +8,6 @@ import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } fr
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
-import { complianceMaxAgeMs } from '../platform/compliance-in-force.ts';
 import type { StoredEvent } from '../platform/event-store.ts';
 import { derivedId } from './derived-id.ts';
 import type { JobRequest, Origin, ReviewScope } from './jobs.ts';
@@ -74,14 +73,8 @@ const reactToDevice = (event: StoredEvent): JobRequest[] => {
   }
 };
 
-/** Check-ins may still use what was in force a moment ago: the review comes after the last of them. */
 const reviewFleet = (event: StoredEvent, scope: ReviewScope): JobRequest[] => [
-  {
-    queue: 'review-fleet',
-    jobId: event.id,
-    data: { origin: originOf(event), scope },
-    delayMs: complianceMaxAgeMs,
-  },
+  { queue: 'review-fleet', jobId: event.id, data: { origin: originOf(event), scope } },
 ];
 
 /** The jobs that an event asks for; most events ask for none. */

@@ -11,8 +11,6 @@ import type { JobQueues } from './queues.ts';
 import { react, reactedCategories } from './react.ts';
 import { asSoleHolder } from './sole-holder.ts';
 
-/** Key of the advisory lock: "muster.r" in ASCII. */
-const lockKey = 0x6d75737465722e72n;
 const batchSize = 500;
 /** Outages after which the pause does not grow any more: half a minute. */
 const longestPauseStep = 6;
@@ -89,7 +87,7 @@ export const startReactor = (
   const run = async (): Promise<Error | undefined> => {
     while (!stopping.signal.aborted) {
       try {
-        await asSoleHolder(databaseUrl, lockKey, stopping.signal, follow);
+        await asSoleHolder(databaseUrl, 'reactor', stopping.signal, follow);
       } catch (error) {
         if (stopping.signal.aborted) break;
         if (!passes(error)) {

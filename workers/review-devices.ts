@@ -3,7 +3,6 @@
  * every reviewIntervalSeconds, in one process at a time.
  */
 import { isoTime } from '../platform/clock.ts';
-import { complianceMaxAgeMs } from '../platform/compliance-in-force.ts';
 import { type DueDevice, listDueDevices } from '../projections/devices.ts';
 import { causeOf } from './cause.ts';
 import { eachOf } from './in-turn.ts';
@@ -31,7 +30,7 @@ export const reviewDevices: JobKind<'review-devices'> = {
       await eachOf(fresh, reviewsAtOnce, async (device) => {
         reviewed.add(nameOf(device));
         const cause = causeOf('review-devices', `${job.id}.${device.deviceId}`);
-        const reached = await reviewDevice(parts, device, cause, complianceMaxAgeMs);
+        const reached = await reviewDevice(parts, device, cause);
         if (reached === undefined) return;
         changed += 1;
         if (position === undefined || reached > position) position = reached;

@@ -44,7 +44,7 @@ export const reviewFleet: JobKind<'review-fleet'> = {
     for await (const rows of pages) {
       await eachOf(rows, reviewsAtOnce, async ({ deviceId }) => {
         const cause = causeOf('review-fleet', `${job.id}.${deviceId}`, origin);
-        const reached = await reviewDevice(parts, { tenantId, deviceId }, cause, 0);
+        const reached = await reviewDevice(parts, { tenantId, deviceId }, cause);
         counts.reviewed += 1;
         if (reached !== undefined) counts.changed += 1;
       });

@@ -15,12 +15,12 @@ export const reviewsAtOnce = 8;
 /**
  * Reviews a device; answers the log position of what followed, undefined when nothing changed. The policy is found
  * inside the command: should the device join another group meanwhile, the append conflicts and both are read again.
+ * It is read anew each time, lest a verdict under an older version follow one under a newer.
  */
 export const reviewDevice = async (
   { deps: { handler } }: Parts,
   { tenantId, deviceId }: { tenantId: TenantId; deviceId: DeviceId },
   cause: Cause,
-  policyMaxAgeMs: number,
 ): Promise<bigint | undefined> => {
   const target = { tenantId, id: deviceId };
   const handled = await handler.handle(
@@ -28,7 +28,7 @@ export const reviewDevice = async (
     target,
     async (now) => {
       const { state } = await handler.load(deviceDecider, target);
-      const compliance = await complianceInForce(handler, tenantId, state.groupId, policyMaxAgeMs);
+      const compliance = await complianceInForce(handler, tenantId, state.groupId, 0);
       return { type: 'ReviewDevice' as const, now, compliance };
     },
     cause,
