@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../platform/clock.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
-import { healthOf, openAdmin } from './admin.ts';
+import { type Health, healthOf, openAdmin } from './admin.ts';
 import type { ProxyConfig } from './config.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
@@ -29,6 +29,8 @@ export interface RunningProxy {
   readonly adminPort: number | null;
   /** Ends long polls, gives other requests `drainMs` to finish, writes the table, closes everything. */
   readonly stop: () => Promise<void>;
+  /** What /healthz says, for a caller in the same process. */
+  readonly health: () => Health;
 }
 
 /** How often held requests are decided again for no other reason than time: the table may have become stale. */
@@ -55,7 +57,8 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
   const held = openHeld();
   const backend = openBackend(config.backendUrl, backendCa);
   const server = openListener(config.tls, openGate({ config, known, backend, held, log, clock }), log);
-  const admin = openAdmin(() => healthOf(known, clock(), config.maxAgeSeconds * 1000));
+  const health = () => healthOf(known, clock(), config.maxAgeSeconds * 1000);
+  const admin = openAdmin(health);
   const port = await listen(server, config.listenHost, config.listenPort, 'listenPort');
   const adminPort =
     config.adminPort === 0
@@ -96,7 +99,7 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     await backend.destroy();
     await saver.flush();
   };
-  return { port, adminPort, stop };
+  return { port, adminPort, stop, health };
 };
 
 const listen = async (server: Server, host: string, port: number, field: string): Promise<number> => {

@@ -5,9 +5,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Health } from '../../proxy/admin.ts';
 import {
   folder,
-  freePort,
   healthy,
   openFeed,
   openMailServer,
@@ -19,7 +19,7 @@ import {
   verdictLine,
 } from './stage.ts';
 
-const positioned = (position: string) => (health: Record<string, unknown>) => health['position'] === position;
+const positioned = (position: string) => (health: Health) => health.position === position;
 const pingTarget = syncTarget.replace('Cmd=Sync', 'Cmd=Ping');
 
 test('the feed is asked with the credential and starts with a snapshot', async (t) => {
@@ -30,16 +30,15 @@ test('the feed is asked with the credential and starts with a snapshot', async (
 
 test('a device that enrols is served as soon as its verdict arrives; a new EAS id replaces the old one', async (t) => {
   const { feed, proxy } = await openStage(t, []);
-  const { adminPort = 0 } = proxy.config;
   assert.equal((await post(proxy.port)).status, 403);
   feed.send(verdictLine({ easDeviceId: null, position: '11' }), verdictLine({ position: '12' }), {
     kind: 'position',
     position: '12',
   });
-  await healthy(adminPort, positioned('12'));
+  await healthy(proxy, positioned('12'));
   assert.equal((await post(proxy.port)).status, 200);
   feed.send(verdictLine({ easDeviceId: 'NEW', position: '13' }), { kind: 'position', position: '13' });
-  await healthy(adminPort, positioned('13'));
+  await healthy(proxy, positioned('13'));
   assert.equal((await post(proxy.port)).status, 403);
   assert.equal((await post(proxy.port, { target: syncTarget.replace('ABC123', 'new') })).status, 200);
 });
@@ -87,12 +86,11 @@ test('a snapshot without the device ends its held requests', async (t) => {
 
 test('after a break in the middle of a line the feed resumes at its position, and what came since is known', async (t) => {
   const { feed, proxy } = await openStage(t);
-  const { adminPort = 0 } = proxy.config;
   feed.send(verdictLine({ deviceId: 'dev_2', easDeviceId: 'TWO', position: '20' }), {
     kind: 'position',
     position: '21',
   });
-  await healthy(adminPort, positioned('21'));
+  await healthy(proxy, positioned('21'));
   feed.stage.lines = () => [
     verdictLine({ access: 'deny', position: '22' }),
     { kind: 'position', position: '22' },
@@ -101,7 +99,7 @@ test('after a break in the middle of a line the feed resumes at its position, an
   first.res.write('{"kind":"verdict","deviceId":"dev_1","acc');
   first.res.destroy();
   assert.equal((await feed.connected(2)).after, '21');
-  await healthy(adminPort, positioned('22'));
+  await healthy(proxy, positioned('22'));
   assert.equal((await post(proxy.port)).status, 403);
   assert.equal((await post(proxy.port, { target: syncTarget.replace('ABC123', 'TWO') })).status, 200);
 });
@@ -113,7 +111,7 @@ test('verdicts that share a position are all asked for again when the connection
     verdictLine({ position: '31' }),
     verdictLine({ access: 'deny', reason: 'last', position: '31' }),
   );
-  await healthy(proxy.config.adminPort, positioned('30'));
+  await healthy(proxy, positioned('30'));
   for (;;) if ((await post(proxy.port)).status === 403) break;
   feed.stage.connections[0]?.res.destroy();
   assert.equal((await feed.connected(2)).after, '30');
@@ -126,7 +124,7 @@ test('an older verdict that is repeated does not undo a newer one', async (t) =>
     verdictLine({ access: 'allow', position: '11' }),
     { kind: 'position', position: '13' },
   );
-  await healthy(proxy.config.adminPort, positioned('13'));
+  await healthy(proxy, positioned('13'));
   assert.equal((await post(proxy.port)).status, 403);
 });
 
@@ -181,7 +179,7 @@ test('a refused credential is logged as an error, decisions go on, and the feed 
   await proxy.until(({ level, reason }) => level === 50 && /credential/.test(String(reason)));
   assert.equal((await post(proxy.port)).status, 200);
   feed.stage.status = 200;
-  await healthy(proxy.config.adminPort, (health) => health['connected'] === true);
+  await healthy(proxy, (health) => health.connected);
 });
 
 test('decisions survive the server, and then a restart of the proxy from its file', async (t) => {
@@ -193,7 +191,6 @@ test('decisions survive the server, and then a restart of the proxy from its fil
   const settings = {
     backendUrl: mail.url,
     serverUrl: feed.url,
-    adminPort: await freePort(),
     stateFile: join(folder(t), 'table'),
   };
   const check = async (port: number) => {
@@ -201,15 +198,15 @@ test('decisions survive the server, and then a restart of the proxy from its fil
     assert.equal((await post(port, { target: syncTarget.replace('ABC123', 'BAD') })).status, 403);
   };
   const first = await openProxy(t, settings);
-  await healthy(settings.adminPort);
+  await healthy(first);
   feed.server.closeAllConnections();
   feed.server.close();
-  await healthy(settings.adminPort, (health) => health['connected'] === false);
+  await healthy(first, (health) => !health.connected);
   await check(first.port);
   await first.stop();
   const second = await openProxy(t, settings);
   await check(second.port);
-  assert.deepEqual((await healthy(settings.adminPort))['devices'], 2);
+  assert.deepEqual((await healthy(second)).devices, 2);
 });
 
 test('a restarted proxy resumes where its file ends; another credential starts anew', async (t) => {
@@ -237,7 +234,6 @@ test('verdicts older than the limit allow nobody, also across a restart, until t
   let now = Date.UTC(2026, 10, 23);
   const clock = () => now;
   const { feed, mail, proxy } = await openStage(t, undefined, { maxAgeSeconds: 3_600 }, { clock });
-  const { adminPort } = proxy.config;
   feed.stage.status = 503;
   feed.stage.connections[0]?.res.destroy();
   await feed.connected(2);
@@ -246,9 +242,9 @@ test('verdicts older than the limit allow nobody, also across a restart, until t
   now += 1;
   const stale = await post(proxy.port);
   assert.deepEqual([stale.status, stale.headers.get('x-muster-reason')], [403, 'stale']);
-  const health = await healthy(adminPort, () => true);
+  const health = proxy.health();
   assert.deepEqual(
-    [health['status'], health['stale'], health['lastContactAt'], health['devices']],
+    [health.status, health.stale, health.lastContactAt, health.devices],
     ['stale', true, '2026-11-23T00:00:00.000Z', 1],
   );
   await proxy.stop();
@@ -257,7 +253,6 @@ test('verdicts older than the limit allow nobody, also across a restart, until t
     {
       backendUrl: mail.url,
       serverUrl: feed.url,
-      adminPort,
       stateFile: proxy.config.stateFile,
       maxAgeSeconds: 3_600,
     },
@@ -265,7 +260,7 @@ test('verdicts older than the limit allow nobody, also across a restart, until t
   );
   assert.equal((await post(again.port)).headers.get('x-muster-reason'), 'stale');
   feed.stage.status = 200;
-  await healthy(adminPort);
+  await healthy(again);
   assert.equal((await post(again.port)).status, 200);
 });
 
@@ -285,11 +280,10 @@ for (const [name, damage] of [
     const settings = {
       backendUrl: mail.url,
       serverUrl: feed.url,
-      adminPort: await freePort(),
       stateFile: join(folder(t), 'table'),
     };
     const first = await openProxy(t, settings);
-    await healthy(settings.adminPort);
+    await healthy(first);
     await first.stop();
     feed.stage.status = 503;
     const text = readFileSync(settings.stateFile, 'utf8');
@@ -309,4 +303,43 @@ test('stop ends long polls with 503, so that devices come back', async (t) => {
   await arrived;
   const [response] = await Promise.all([answer, proxy.stop()]);
   assert.deepEqual([response.status, response.headers.get('retry-after')], [503, '10']);
+});
+
+test('/healthz answers over HTTP on a listener of its own: 200 with verdicts, 503 without', async (t) => {
+  let now = Date.UTC(2026, 10, 23);
+  // Below the range from which the system hands out ports, so that no parallel test is given it.
+  const adminPort = 20_000 + Math.floor(Math.random() * 10_000);
+  const { feed, proxy } = await openStage(t, undefined, { adminPort }, { clock: () => now });
+  const ask = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${adminPort}${path}`);
+    return { status: response.status, text: await response.text() };
+  };
+  const { status, text } = await ask('/healthz');
+  assert.deepEqual(JSON.parse(text), {
+    status: 'ok',
+    devices: 1,
+    position: '10',
+    connected: true,
+    lastContactAt: '2026-11-23T00:00:00.000Z',
+    stale: false,
+  });
+  assert.equal(status, 200);
+  feed.stage.status = 503;
+  feed.stage.connections[0]?.res.destroy();
+  await feed.connected(2);
+  now += 86_400_001;
+  assert.equal((await ask('/healthz')).status, 503);
+  assert.equal((await ask('/metrics')).status, 404);
+  assert.equal((await post(proxy.port, { method: 'GET', target: '/healthz' })).status, 403);
+});
+
+test('stop closes every connection to the mail server and to the feed', async (t) => {
+  const { mail, feed, proxy } = await openStage(t);
+  assert.equal((await post(proxy.port)).status, 200);
+  const leaving = [...feed.sockets, ...mail.sockets].filter((socket) => !socket.destroyed);
+  assert.ok(leaving.length >= 2);
+  const closed = leaving.map((socket) => once(socket, 'close'));
+  await proxy.stop();
+  await Promise.all(closed);
+  await assert.rejects(post(proxy.port));
 });

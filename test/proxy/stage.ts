@@ -12,11 +12,13 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, type TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pino } from 'pino';
+import type { Health } from '../../proxy/admin.ts';
 import { parseProxyConfig } from '../../proxy/config.ts';
 import { type ProxyDeps, type RunningProxy, start } from '../../proxy/main.ts';
 
@@ -46,19 +48,21 @@ export const recordingLog = () => {
   return { log, lines, until };
 };
 
-const sockets = new Set<Socket>();
+const allSockets = new Set<Socket>();
 const servers = new Set<Server>();
 
 /** A loopback server whose leftovers are found at the end of the file. */
 export const serve = async (
   t: TestContext,
   handler: RequestListener,
-): Promise<{ server: Server; port: number; url: string }> => {
+): Promise<{ server: Server; sockets: Set<Socket>; port: number; url: string }> => {
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, handler);
   servers.add(server);
+  const sockets = new Set<Socket>();
   server.on('connection', (socket) => {
     sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    allSockets.add(socket);
+    socket.once('close', () => allSockets.delete(socket));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -69,12 +73,12 @@ export const serve = async (
     servers.delete(server);
   });
   const { port } = server.address() as AddressInfo;
-  return { server, port, url: `http://127.0.0.1:${port}` };
+  return { server, sockets, port, url: `http://127.0.0.1:${port}` };
 };
 
 after(() => {
   assert.equal([...servers].filter((server) => server.listening).length, 0, 'a server was left open');
-  assert.equal([...sockets].filter((socket) => !socket.destroyed).length, 0, 'a socket was left open');
+  assert.equal([...allSockets].filter((socket) => !socket.destroyed).length, 0, 'a socket was left open');
 });
 
 /** A request as the mail server saw it. */
@@ -91,7 +95,7 @@ export const openMailServer = async (t: TestContext) => {
   const seen: Seen[] = [];
   const events = new EventEmitter().setMaxListeners(0);
   const stage = { answer: undefined as ((req: IncomingMessage, res: ServerResponse) => void) | undefined };
-  const { url, port, server } = await serve(t, (req, res) => {
+  const { url, port, server, sockets } = await serve(t, (req, res) => {
     events.emit('request', req, res);
     if (stage.answer) return stage.answer(req, res);
     void readAll(req).then((body) => {
@@ -105,7 +109,7 @@ export const openMailServer = async (t: TestContext) => {
       res.end();
     });
   });
-  return { url, port, server, seen, stage, events };
+  return { url, port, server, sockets, seen, stage, events };
 };
 
 export const readAll = async (stream: AsyncIterable<Buffer>): Promise<Buffer> => {
@@ -138,7 +142,7 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
         : [{ kind: 'position', position: after }],
     connections: [] as { res: ServerResponse; after: string | null; authorization: string | undefined }[],
   };
-  const { url, server } = await serve(t, (req, res) => {
+  const { url, server, sockets } = await serve(t, (req, res) => {
     const after = new URL(req.url ?? '', 'http://x').searchParams.get('after');
     stage.connections.push({ res, after, authorization: req.headers.authorization });
     res.writeHead(stage.status, { 'content-type': 'application/x-ndjson' });
@@ -154,7 +158,7 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
     while (stage.connections.length < count) await once(events, 'connection');
     return stage.connections[count - 1] as (typeof stage.connections)[number];
   };
-  return { url, server, stage, send, connected };
+  return { url, server, sockets, stage, send, connected };
 };
 
 export const token = 'proxy-token-0123456789';
@@ -164,16 +168,6 @@ export const folder = (t: TestContext): string => {
   const path = mkdtempSync(join(tmpdir(), 'muster-proxy-'));
   t.after(() => rmSync(path, { recursive: true, force: true }));
   return path;
-};
-
-/** A port that nothing listens on at this moment. */
-export const freePort = async (): Promise<number> => {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 };
 
 export const fastTiming = { silenceMs: 45_000, firstRetryMs: 1, lastRetryMs: 20, revokedRetryMs: 20 };
@@ -199,7 +193,7 @@ export const openProxy = async (
     stopped = true;
   };
   t.after(stop);
-  return { ...recorded, port: proxy.port, adminPort: proxy.adminPort, stop, config };
+  return { ...recorded, port: proxy.port, adminPort: proxy.adminPort, health: proxy.health, stop, config };
 };
 
 /** Mail server, feed and a proxy that has the feed's verdicts. */
@@ -211,25 +205,20 @@ export const openStage = async (
 ) => {
   const mail = await openMailServer(t);
   const feed = await openFeed(t, greeting);
-  const adminPort = await freePort();
-  const proxy = await openProxy(
-    t,
-    { backendUrl: mail.url, serverUrl: feed.url, adminPort, ...settings },
-    deps,
-  );
-  await healthy(adminPort);
+  const proxy = await openProxy(t, { backendUrl: mail.url, serverUrl: feed.url, ...settings }, deps);
+  await healthy(proxy);
   return { mail, feed, proxy };
 };
 
-/** Settles when the proxy says that it has verdicts; each question is a round trip, so this is not a sleep. */
+/** Settles when the proxy's health is as asked for (default: it has verdicts); looks once per turn of the event loop. */
 export const healthy = async (
-  adminPort: number,
-  matches: (health: Record<string, unknown>) => boolean = (health) => health['stale'] === false,
-) => {
+  proxy: Pick<RunningProxy, 'health'>,
+  matches: (health: Health) => boolean = (health) => !health.stale,
+): Promise<Health> => {
   for (;;) {
-    const response = await fetch(`http://127.0.0.1:${adminPort}/healthz`);
-    const health = (await response.json()) as Record<string, unknown>;
+    const health = proxy.health();
     if (matches(health)) return health;
+    await nextTurn();
   }
 };
 
