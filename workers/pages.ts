@@ -12,10 +12,12 @@ const waitMs = 30_000;
 
 /** Waits until the read model shows the log up to `position`; `dependency-unavailable` when it does not in time. */
 export const untilProjected = async ({ projected, stopping }: Parts, position: bigint): Promise<void> => {
+  const answered = new AbortController();
   const stopped = new Promise<false>((resolve) => {
-    stopping.addEventListener('abort', () => resolve(false), { once: true });
+    stopping.addEventListener('abort', () => resolve(false), { once: true, signal: answered.signal });
   });
   const reached = await Promise.race([projected.reached(position, waitMs), stopped]);
+  answered.abort();
   stopping.throwIfAborted();
   if (!reached)
     throw new MusterError('dependency-unavailable', `the read model has not reached position ${position}`);

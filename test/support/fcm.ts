@@ -65,6 +65,8 @@ export interface FcmServer {
   readonly counts: { sends: number; tokens: number };
   /** Resolves once `count` messages have been taken in all. */
   untilTaken(count: number): Promise<void>;
+  /** Resolves once `count` requests have reached messages:send in all. */
+  untilSends(count: number): Promise<void>;
   setFate(token: string, fate: TokenFate): void;
   /** The next request to messages:send, or for an access token, gets this reply. */
   failNext(what: 'send' | 'token', failure: FcmFailure): void;
@@ -140,6 +142,17 @@ export const startFcm = async (clock: Clock = Date.now): Promise<FcmServer> => {
   const waiting = new Set<() => void>();
   let tokenUri = '';
 
+  const until = (holds: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      const check = () => {
+        if (!holds()) return;
+        waiting.delete(check);
+        resolve();
+      };
+      waiting.add(check);
+      check();
+    });
+
   const giveAccess = async (request: IncomingMessage): Promise<FcmFailure> => {
     const form = new URLSearchParams(await readBody(request));
     if (form.get('grant_type') !== 'urn:ietf:params:oauth:grant-type:jwt-bearer')
@@ -165,6 +178,7 @@ export const startFcm = async (clock: Clock = Date.now): Promise<FcmServer> => {
 
   const takeMessage = async (request: IncomingMessage): Promise<FcmFailure> => {
     counts.sends += 1;
+    for (const check of waiting) check();
     const body = await readBody(request);
     await held;
     const failure = failures.send.shift();
@@ -210,16 +224,8 @@ export const startFcm = async (clock: Clock = Date.now): Promise<FcmServer> => {
     serviceAccountFile,
     taken,
     counts,
-    untilTaken: (count) =>
-      new Promise((resolve) => {
-        const check = () => {
-          if (taken.length < count) return;
-          waiting.delete(check);
-          resolve();
-        };
-        waiting.add(check);
-        check();
-      }),
+    untilTaken: (count) => until(() => taken.length >= count),
+    untilSends: (count) => until(() => counts.sends >= count),
     setFate: (token, fate) => tokenFates.set(token, fate),
     failNext: (what, failure) => failures[what].push(failure),
     revokeAccess: () => {
