@@ -8,8 +8,7 @@ import { describeCode, type ErrorCode, MusterError } from '../platform/errors.ts
 import type { Logger } from '../platform/log.ts';
 import { newUuid } from '../platform/new-id.ts';
 
-/** HTTP status of every code. */
-export const statuses: Readonly<Record<ErrorCode, number>> = {
+const statuses: Readonly<Record<ErrorCode, number>> = {
   'account-disabled': 403,
   'account-exists': 409,
   'account-missing': 404,
@@ -63,6 +62,9 @@ export const statuses: Readonly<Record<ErrorCode, number>> = {
   'unsupported-media-type': 415,
   'version-conflict': 409,
 };
+
+/** HTTP status of a code. */
+export const statusOf = (code: ErrorCode): number => statuses[code];
 
 /** What any edge says about an error. `message` and `field` are safe to show: of a fault within Muster, neither. */
 export interface Particulars {

@@ -1,0 +1,148 @@
+/**
+ * Accounts of the tenant in GraphQL. Listed in schema.ts; signing in is in session.ts.
+ */
+import { accountDecider } from '../../domain/account/decide.ts';
+import { type AccountId, accountId } from '../../domain/ids.ts';
+import { refuse } from '../../domain/refusals.ts';
+import { email, name } from '../../domain/text.ts';
+import { MusterError } from '../../platform/errors.ts';
+import { newId } from '../../platform/new-id.ts';
+import { type AccountRow, findAccount, listAccounts } from '../../projections/accounts.ts';
+import { reserve } from '../reservation.ts';
+import { builder } from './builder.ts';
+import { connectionOf, pageArgs, pageOf } from './connection.ts';
+import { type ApiContext, signedIn } from './context.ts';
+import {
+  act,
+  type Changed,
+  causeOf,
+  EffectInterface,
+  payloadOf,
+  refuseIf,
+  settle,
+  stateOf,
+} from './effect.ts';
+import { AccountStatus, Role } from './enums.ts';
+import { mutation } from './mutation.ts';
+import { Account } from './refs.ts';
+
+builder.node(Account, {
+  description: 'A person who administers the tenant.',
+  id: { resolve: (account) => account.accountId },
+  fields: (t) => ({
+    email: t.exposeString('email'),
+    name: t.exposeString('name'),
+    role: t.expose('role', { type: Role }),
+    status: t.expose('status', { type: AccountStatus }),
+    mustChangePassword: t.exposeBoolean('mustChangePassword'),
+    createdAt: t.expose('createdAt', { type: 'DateTime' }),
+  }),
+});
+
+builder.queryField('accounts', (t) =>
+  t.field({
+    type: connectionOf('Account', Account),
+    description: 'Accounts by name.',
+    authScopes: { administrator: true },
+    args: pageArgs,
+    resolve: (_root, args, context) =>
+      listAccounts(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
+  }),
+);
+
+interface Issued extends Changed<AccountId> {
+  readonly oneTimePassword: string;
+}
+
+const IssuedPayload = builder.objectRef<Issued>('AccountPasswordPayload').implement({
+  interfaces: [EffectInterface],
+  fields: (t) => ({
+    oneTimePassword: t.exposeString('oneTimePassword', {
+      description: 'Shown this once; it must be changed at the first sign-in.',
+    }),
+    account: t.field({
+      type: Account,
+      nullable: true,
+      resolve: async ({ id }, _args, context) =>
+        (await findAccount(context.deps.sql, signedIn(context).tenantId, id)) ?? null,
+    }),
+  }),
+});
+
+mutation('createAccount', {
+  description: 'Creates an account in the own tenant, with a one-time password.',
+  type: IssuedPayload,
+  input: (t) => ({
+    email: t.string({ required: true }).validate(email),
+    name: t.string({ required: true }).validate(name),
+  }),
+  run: async (input, context) => {
+    const { tenantId, role } = signedIn(context);
+    const id = newId('acc');
+    const unique = { kind: 'account-email', value: input.email, tenantId } as const;
+    refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
+    const created = await act(context, accountDecider, id, {
+      type: 'CreateAccount',
+      email: input.email,
+      name: input.name,
+      role,
+    });
+    return issue(context, id, created);
+  },
+});
+
+/** Issues a one-time password to an account that exists, and ends its sessions. */
+const issue = async (
+  context: ApiContext,
+  id: AccountId,
+  ...done: readonly { readonly position: bigint | undefined }[]
+): Promise<Issued> => {
+  const { tenantId } = signedIn(context);
+  const oneTimePassword = await context.credentials.passwords.issue({ tenantId, accountId: id });
+  await context.credentials.sessions.endAll(tenantId, id);
+  const changed = await act(context, accountDecider, id, {
+    type: 'ChangeAccountPassword',
+    mustChange: true,
+  });
+  return { id, oneTimePassword, ...(await settle(context, ...done, changed)) };
+};
+
+mutation('resetAccountPassword', {
+  description: 'Gives an account of the own tenant a new one-time password; its sessions end.',
+  type: IssuedPayload,
+  input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
+  run: async (input, context) => {
+    const { status } = await stateOf(context, accountDecider, input.accountId);
+    if (status === 'none') refuseIf(refuse('account-missing', { field: 'accountId' }));
+    if (status === 'disabled') refuseIf(refuse('account-disabled', { field: 'accountId' }));
+    return issue(context, input.accountId);
+  },
+});
+
+const Payload = payloadOf<AccountId, AccountRow>('Account', 'account', Account, findAccount);
+
+mutation('disableAccount', {
+  description: 'Keeps an account of the own tenant from signing in; its sessions end.',
+  type: Payload,
+  input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
+  run: async (input, context) => {
+    const { tenantId, accountId: own } = signedIn(context);
+    const id = input.accountId;
+    // Whoever is signed in stays able to undo what was done: a tenant never loses its last account this way.
+    if (id === own)
+      throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
+    const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
+    await context.credentials.sessions.endAll(tenantId, id);
+    return { id, ...(await settle(context, done)) };
+  },
+});
+
+mutation('enableAccount', {
+  description: 'Lets a disabled account sign in again.',
+  type: Payload,
+  input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
+  run: async (input, context) => {
+    const done = await act(context, accountDecider, input.accountId, { type: 'EnableAccount' });
+    return { id: input.accountId, ...(await settle(context, done)) };
+  },
+});

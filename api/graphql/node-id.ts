@@ -1,0 +1,22 @@
+/**
+ * Which GraphQL type an id names: its first three letters say so. Called by builder.ts and node.ts.
+ */
+
+/** Prefix of an id → name of the node type. */
+export const nodeTypes: Readonly<Record<string, string>> = {
+  ten: 'Tenant',
+  acc: 'Account',
+  dev: 'Device',
+  enr: 'Enrolment',
+  grp: 'DeviceGroup',
+  pol: 'Policy',
+  cmp: 'CompliancePolicy',
+  bdl: 'TaskBundle',
+  trf: 'Transfer',
+  tsk: 'Task',
+  prx: 'Proxy',
+};
+
+/** Name of the node type of an id; an empty string when it is no id of Muster's. */
+export const typenameOf = (id: string): string =>
+  /^[a-z]{3}[0-9a-hjkmnp-tv-z]{26}$/.test(id) ? (nodeTypes[id.slice(0, 3)] ?? '') : '';

@@ -1,0 +1,100 @@
+/**
+ * Registered EAS proxies in GraphQL. Listed in schema.ts.
+ */
+import { type ProxyId, proxyId } from '../../domain/ids.ts';
+import { proxyDecider } from '../../domain/proxy/decide.ts';
+import { name } from '../../domain/text.ts';
+import { hashSecret, newId, newSecret } from '../../platform/new-id.ts';
+import { findProxy, listProxies, type ProxyRow } from '../../projections/proxies.ts';
+import { proxyToken } from '../credentials.ts';
+import { builder } from './builder.ts';
+import { connectionOf, pageArgs, pageOf } from './connection.ts';
+import { signedIn } from './context.ts';
+import { act, type Changed, EffectInterface, payloadOf, settle } from './effect.ts';
+import { ProxyStatus } from './enums.ts';
+import { mutation } from './mutation.ts';
+import { Proxy as ProxyRef } from './refs.ts';
+
+builder.node(ProxyRef, {
+  description: 'A registered EAS proxy: it follows the tenant’s mail verdicts.',
+  id: { resolve: (proxy) => proxy.proxyId },
+  fields: (t) => ({
+    name: t.exposeString('name'),
+    status: t.expose('status', { type: ProxyStatus }),
+    createdAt: t.expose('createdAt', { type: 'DateTime' }),
+  }),
+});
+
+builder.queryField('proxies', (t) =>
+  t.field({
+    type: connectionOf('Proxy', ProxyRef),
+    description: 'Proxies by name, revoked ones too.',
+    authScopes: { administrator: true },
+    args: pageArgs,
+    resolve: (_root, args, context) =>
+      listProxies(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
+  }),
+);
+
+interface Credentialed extends Changed<ProxyId> {
+  readonly token: string;
+}
+
+const TokenPayload = builder.objectRef<Credentialed>('ProxyTokenPayload').implement({
+  interfaces: [EffectInterface],
+  fields: (t) => ({
+    token: t.exposeString('token', {
+      description: 'MUSTER_PROXY_TOKEN of the proxy. Shown this once: only a digest of it is kept.',
+    }),
+    proxy: t.field({
+      type: ProxyRef,
+      nullable: true,
+      resolve: async ({ id }, _args, context) =>
+        (await findProxy(context.deps.sql, signedIn(context).tenantId, id)) ?? null,
+    }),
+  }),
+});
+
+mutation('registerProxy', {
+  description: 'Registers an EAS proxy and makes its credential.',
+  type: TokenPayload,
+  input: (t) => ({ name: t.string({ required: true }).validate(name) }),
+  run: async (input, context) => {
+    const id = newId('prx');
+    const secret = newSecret();
+    const done = await act(context, proxyDecider, id, {
+      type: 'RegisterProxy',
+      name: input.name,
+      tokenHash: hashSecret(secret),
+    });
+    const token = proxyToken(signedIn(context).tenantId, id, secret);
+    return { id, token, ...(await settle(context, done)) };
+  },
+});
+
+mutation('replaceProxyToken', {
+  description: 'Makes a new credential for a proxy; the old one ends at once. A revoked proxy works again.',
+  type: TokenPayload,
+  input: (t) => ({ proxyId: t.id({ required: true }).validate(proxyId) }),
+  run: async (input, context) => {
+    const id = input.proxyId;
+    const secret = newSecret();
+    const done = await act(context, proxyDecider, id, {
+      type: 'ReplaceProxyToken',
+      tokenHash: hashSecret(secret),
+    });
+    const token = proxyToken(signedIn(context).tenantId, id, secret);
+    return { id, token, ...(await settle(context, done)) };
+  },
+});
+
+mutation('revokeProxy', {
+  description: 'Ends the credential of a proxy; its feed is cut within seconds.',
+  type: payloadOf<ProxyId, ProxyRow>('Proxy', 'proxy', ProxyRef, findProxy),
+  input: (t) => ({ proxyId: t.id({ required: true }).validate(proxyId) }),
+  run: async (input, context) => {
+    const id = input.proxyId;
+    const done = await act(context, proxyDecider, id, { type: 'RevokeProxy' });
+    return { id, ...(await settle(context, done)) };
+  },
+});

@@ -1,0 +1,100 @@
+/**
+ * Checks that what an input names exists in the account's own tenant; another tenant's ids are missing like any other.
+ * Called by the mutations of api/graphql/<noun>.ts before they act.
+ */
+import type { ComplianceSettings } from '../../domain/compliance/settings.ts';
+import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
+import { deviceDecider } from '../../domain/device/decide.ts';
+import type { DeviceState } from '../../domain/device/device.ts';
+import { groupDecider } from '../../domain/group/decide.ts';
+import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../../domain/ids.ts';
+import { policyDecider } from '../../domain/policy/decide.ts';
+import type { PolicyState } from '../../domain/policy/policy.ts';
+import { refuse } from '../../domain/refusals.ts';
+import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
+import type { Task } from '../../domain/task-bundle/tasks/index.ts';
+import { RefusedError } from './builder.ts';
+import type { ApiContext } from './context.ts';
+import { stateOf } from './effect.ts';
+
+/** The device, whatever its status; refuses `device-missing`. */
+export const requireDevice = async (
+  context: ApiContext,
+  deviceId: DeviceId,
+  field = 'deviceId',
+): Promise<DeviceState> => {
+  const state = await stateOf(context, deviceDecider, deviceId);
+  if (state.status === 'none') throw new RefusedError(refuse('device-missing', { field }));
+  return state;
+};
+
+/** Refuses `group-missing`; null names no group and is fine. */
+export const requireGroup = async (
+  context: ApiContext,
+  groupId: GroupId | null,
+  field = 'groupId',
+): Promise<void> => {
+  if (groupId === null) return;
+  const state = await stateOf(context, groupDecider, groupId);
+  if (state.status === 'none') throw new RefusedError(refuse('group-missing', { field }));
+};
+
+/** Refuses `compliance-policy-missing` and `compliance-policy-retired`; null names none and is fine. */
+export const requireCompliancePolicy = async (
+  context: ApiContext,
+  compliancePolicyId: CompliancePolicyId | null,
+): Promise<void> => {
+  if (compliancePolicyId === null) return;
+  const field = 'compliancePolicyId';
+  const { status } = await stateOf(context, compliancePolicyDecider, compliancePolicyId);
+  if (status === 'none') throw new RefusedError(refuse('compliance-policy-missing', { field }));
+  if (status === 'retired') throw new RefusedError(refuse('compliance-policy-retired', { field }));
+};
+
+/** Refuses `bundle-missing` for an action that names no task bundle of the tenant. */
+export const requireActions = async (context: ApiContext, settings: ComplianceSettings): Promise<void> => {
+  for (const [platform, rules] of Object.entries(settings)) {
+    for (const [index, { actions }] of (rules ?? []).entries()) {
+      for (const taken of actions) {
+        if (taken.action !== 'transfer-task-bundle') continue;
+        await requireTaskBundle(context, taken.taskBundleId, `settings.${platform}.${index}.actions`);
+      }
+    }
+  }
+};
+
+const requireTaskBundle = async (
+  context: ApiContext,
+  taskBundleId: TaskBundleId,
+  field: string,
+): Promise<void> => {
+  const { status } = await stateOf(context, taskBundleDecider, taskBundleId);
+  if (status === 'none') throw new RefusedError(refuse('bundle-missing', { field }));
+  if (status === 'retired') throw new RefusedError(refuse('bundle-retired', { field }));
+};
+
+/** The policies that tasks of type `assign-policy` name, by id; refuses `policy-missing` and `policy-retired`. */
+export const requirePolicies = async (
+  context: ApiContext,
+  tasks: readonly Task[],
+): Promise<ReadonlyMap<string, PolicyState>> => {
+  const policies = new Map<string, PolicyState>();
+  for (const { type, parameters } of tasks) {
+    if (type !== 'assign-policy') continue;
+    const policyId = parameters['policyId'] as PolicyId;
+    policies.set(policyId, await requirePolicy(context, policyId, 'tasks'));
+  }
+  return policies;
+};
+
+/** The policy; refuses `policy-missing` and `policy-retired`. */
+export const requirePolicy = async (
+  context: ApiContext,
+  policyId: PolicyId,
+  field = 'policyId',
+): Promise<PolicyState> => {
+  const state = await stateOf(context, policyDecider, policyId);
+  if (state.status === 'none') throw new RefusedError(refuse('policy-missing', { field }));
+  if (state.status === 'retired') throw new RefusedError(refuse('policy-retired', { field }));
+  return state;
+};

@@ -1,0 +1,23 @@
+/**
+ * The GraphQL schema: a new noun is a file beside this one and a line here. Called by server.ts and docs/generate.ts.
+ */
+import './account.ts';
+import './alert.ts';
+import './app.ts';
+import './audit.ts';
+import './compliance-policy.ts';
+import './dead-job.ts';
+import './device.ts';
+import './device-changes.ts';
+import './enrolment.ts';
+import './group.ts';
+import './node.ts';
+import './policy.ts';
+import './proxy.ts';
+import './session.ts';
+import './task-bundle.ts';
+import './tenant.ts';
+import { builder } from './builder.ts';
+
+/** The schema, sorted by name. */
+export const schema = builder.toSchema({ sortSchema: true });

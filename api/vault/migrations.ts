@@ -1,0 +1,57 @@
+/**
+ * The `vault` schema in PostgreSQL: password hashes, sessions and failed attempts. Unlike read models it cannot be
+ * derived from the log and must be backed up with it. Called by api/credentials.ts at start.
+ */
+import { MusterError } from '../../platform/errors.ts';
+import type { Sql } from '../../platform/sql.ts';
+
+/** Numbered by position, from 1; a migration that was released is never edited. */
+const migrations: readonly string[] = [
+  `create table vault.passwords (
+     tenant_id text not null,
+     account_id text not null,
+     hash text not null,
+     must_change boolean not null,
+     issued_at timestamptz not null,
+     signed_in_at timestamptz,
+     primary key (tenant_id, account_id));
+   create table vault.sessions (
+     token_hash text primary key,
+     tenant_id text not null,
+     account_id text not null,
+     created_at timestamptz not null,
+     used_at timestamptz not null);
+   create index on vault.sessions (tenant_id, account_id);
+   create index on vault.sessions (created_at);
+   create table vault.attempts (
+     subject text primary key,
+     failures int not null,
+     free_at timestamptz not null,
+     last_at timestamptz not null);
+   create index on vault.attempts (last_at);`,
+];
+
+/** Any number that no other part of Muster locks: processes that start together migrate one after another. */
+const migrationLock = 5_183_001n;
+
+/** Brings the schema to its current version; refuses one that a newer Muster wrote. */
+export const migrateVault = async (sql: Sql): Promise<void> => {
+  await sql.begin(async (tx) => {
+    await tx`select pg_advisory_xact_lock(${migrationLock.toString()}::bigint)`;
+    await tx`create schema if not exists vault`;
+    await tx`create table if not exists vault.migrations (number int primary key, at timestamptz not null default now())`;
+    const [row] = await tx<{ number: number }[]>`
+      select coalesce(max(number), 0)::int as number from vault.migrations`;
+    const current = row?.number ?? 0;
+    if (current > migrations.length)
+      throw new MusterError(
+        'config-invalid',
+        `the vault is at version ${current}; this Muster knows ${migrations.length}. Start the newer Muster.`,
+      );
+    for (const [index, statements] of migrations.entries()) {
+      if (index < current) continue;
+      await tx.unsafe(statements);
+      await tx`insert into vault.migrations (number) values (${index + 1})`;
+    }
+  });
+};
