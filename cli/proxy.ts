@@ -2,8 +2,10 @@
  * `muster proxy`: the EAS proxy, a process of its own that reaches the server over HTTP alone.
  */
 import { Command } from 'commander';
-import { proxySettings, readConfig } from '../platform/config.ts';
+import { type ProxySettings, proxySettings, readConfig } from '../platform/config.ts';
+import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
+import { type ProxyConfig, parseProxyConfig } from '../proxy/config.ts';
 import * as proxy from '../proxy/main.ts';
 import { stopSignal } from './signals.ts';
 
@@ -16,6 +18,26 @@ interface Options {
   readonly state?: string;
 }
 
+/** What a proxy cannot do without, by the variable that names it. */
+const required = ['backendUrl', 'serverUrl', 'serverToken'] as const;
+
+/** The proxy's own configuration from the settings; reports every missing one together. */
+const configOf = (settings: ProxySettings): ProxyConfig => {
+  const missing = required
+    .filter((key) => settings[key] === undefined)
+    .map((key) => `${proxySettings[key].env}: is required`);
+  const { tlsCertificateFile: certFile, tlsKeyFile: keyFile, logLevel: _, ...rest } = settings;
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    missing.push(
+      `${proxySettings.tlsCertificateFile.env} and ${proxySettings.tlsKeyFile.env}: are needed together`,
+    );
+  }
+  if (missing.length > 0) throw new MusterError('config-invalid', missing.join('\n'));
+  const tls = certFile === undefined ? undefined : { certFile, keyFile };
+  const publicUrl = rest.publicUrl ?? `${tls ? 'https' : 'http'}://${rest.listenHost}:${rest.listenPort}`;
+  return parseProxyConfig({ ...rest, tls, publicUrl });
+};
+
 const serve = async (options: Options): Promise<void> => {
   const settings = readConfig(proxySettings, {
     backendUrl: options.backend,
@@ -25,10 +47,15 @@ const serve = async (options: Options): Promise<void> => {
     listenPort: options.port,
     stateFile: options.state,
   });
+  const config = configOf(settings);
   const log = openLog({ level: settings.logLevel, name: 'proxy' });
   const stopped = stopSignal();
-  const running = await proxy.start(settings, { log });
-  process.stdout.write(`EAS proxy ${running.url}\n`);
+  const running = await proxy.start(config, { log });
+  const health =
+    running.adminPort === null ? '' : ` (health at http://${config.adminHost}:${running.adminPort}/healthz)`;
+  process.stdout.write(
+    `EAS proxy listens on ${config.tls ? 'https' : 'http'}://${config.listenHost}:${running.port}${health}\n`,
+  );
   await stopped;
   await running.stop();
 };
