@@ -130,12 +130,12 @@ export interface ShownDevice {
   readonly mailVerdict: 'ALLOW' | 'DENY';
   readonly mailReason: string;
   readonly lastCheckInAt: string | null;
-  readonly inventory: { readonly osVersion: string | null };
+  readonly inventory: { readonly osVersion: string | null; readonly batteryPercent: number | null };
   readonly policies: readonly { readonly policyId: string; readonly appliedVersion: number | null }[];
 }
 
 const deviceFields =
-  'id name platform userEmail complianceStatus mailVerdict mailReason lastCheckInAt inventory { osVersion } policies { policyId appliedVersion }';
+  'id name platform userEmail complianceStatus mailVerdict mailReason lastCheckInAt inventory { osVersion batteryPercent } policies { policyId appliedVersion }';
 
 /** Every device of the tenant, page by page. */
 export async function* allDevices({ client, token }: Admin): AsyncGenerator<ShownDevice> {

@@ -37,6 +37,8 @@ export interface SimulatedDevice {
   readonly deviceId: string;
   /** Ids of check-ins that the server acknowledged. */
   readonly acknowledged: readonly string[];
+  /** Inventory as last reported and acknowledged. */
+  readonly reported: Readonly<Record<string, unknown>>;
   /** Checks in, reporting `inventory` values that changed and the results of what the last reply asked for. */
   checkIn(inventory?: Record<string, unknown>): Promise<SyncReply>;
 }
@@ -64,11 +66,13 @@ export const enrolDevice = async (
   expectStatus(answer, 201, 'enrolment');
   const { deviceId, deviceToken } = answer.body;
   const acknowledged: string[] = [];
+  const reported = { ...inventory };
   let taskResults: { taskId: string; status: 'completed' }[] = [];
   let appliedPolicies: { policyId: string; version: number }[] = [];
   return {
     deviceId,
     acknowledged,
+    reported,
     async checkIn(changes) {
       const checkInId = newUuid();
       const reply = await client.post<SyncReply>(
@@ -78,6 +82,7 @@ export const enrolDevice = async (
       );
       expectStatus(reply, 200, 'check-in');
       acknowledged.push(checkInId);
+      Object.assign(reported, changes);
       taskResults = reply.body.tasks.map(({ taskId }) => ({ taskId, status: 'completed' }));
       appliedPolicies = reply.body.policies.map(({ policyId, version }) => ({ policyId, version }));
       return reply.body;

@@ -10,7 +10,7 @@ export interface Proof {
   readonly acknowledged: number;
   readonly inLog: number;
   readonly missing: readonly string[];
-  /** Devices of the fleet that GraphQL shows with a check-in and a verdict. */
+  /** Devices of the fleet that GraphQL shows with a verdict and what they reported last. */
   readonly shown: number;
 }
 
@@ -41,14 +41,16 @@ export const verifyFleet = async (admin: Admin, devices: readonly SimulatedDevic
     setTimeout(() => resolve(acknowledged - wanted.size), timeLimitMs).unref();
   });
   const inLog = await Promise.race([takeFromLog(admin, wanted), giveUp]);
-  const ids = new Set(devices.map((device) => device.deviceId));
+  const fleet = new Map(devices.map((device) => [device.deviceId, device]));
   const endsAt = Date.now() + timeLimitMs;
   let shown = 0;
   do {
     shown = 0;
-    for await (const device of allDevices(admin)) {
-      if (ids.has(device.id) && device.lastCheckInAt !== null && device.complianceStatus !== null) shown += 1;
+    for await (const row of allDevices(admin)) {
+      const battery = fleet.get(row.id)?.reported['batteryPercent'];
+      if (battery !== undefined && row.inventory.batteryPercent === battery && row.complianceStatus !== null)
+        shown += 1;
     }
-  } while (shown < ids.size && Date.now() < endsAt);
+  } while (shown < fleet.size && Date.now() < endsAt);
   return { acknowledged, inLog, missing: [...wanted], shown };
 };
