@@ -1,6 +1,6 @@
 /**
  * Read model of a tenant's history: every event as a row, without secrets. It is the audit trail.
- * Called by api/graphql/audit.ts.
+ * Called by api/graphql/audit.ts and api/events/feed.ts.
  */
 import { categories } from '../domain/events.ts';
 import type { TenantId } from '../domain/ids.ts';
@@ -39,6 +39,26 @@ const withoutSecrets = (value: unknown): unknown => {
   );
 };
 
+/** An event as the audit trail shows it: the same shape for rows read later and for events as they happen. */
+export const auditRowOf = ({
+  position,
+  at,
+  metadata,
+  category,
+  entityId,
+  type,
+  data,
+}: StoredEvent): AuditRow => ({
+  position,
+  at,
+  actor: metadata.actor,
+  category,
+  entityId,
+  type,
+  correlationId: metadata.$correlationId,
+  data: withoutSecrets(data) as AuditRow['data'],
+});
+
 export const auditProjection: Projection = {
   name: 'audit',
   version: 1,
@@ -61,18 +81,21 @@ export const auditProjection: Projection = {
       tx,
       'audit',
       ['at', 'position'],
-      events.map((event) => ({
-        tenant_id: event.tenantId,
-        at: event.at,
-        position: event.position.toString(),
-        actor_kind: event.metadata.actor.kind,
-        actor_id: event.metadata.actor.id,
-        category: event.category,
-        entity_id: event.entityId,
-        type: event.type,
-        correlation_id: event.metadata.$correlationId,
-        data: withoutSecrets(event.data),
-      })),
+      events.map((event) => {
+        const row = auditRowOf(event);
+        return {
+          tenant_id: event.tenantId,
+          at: row.at,
+          position: row.position.toString(),
+          actor_kind: row.actor.kind,
+          actor_id: row.actor.id,
+          category: row.category,
+          entity_id: row.entityId,
+          type: row.type,
+          correlation_id: row.correlationId,
+          data: row.data,
+        };
+      }),
     ),
 };
 
