@@ -143,6 +143,17 @@ export const requestIdOf = (res: ServerResponse): string => {
   return made;
 };
 
+/** A `method-not-allowed` that knows the methods of the route, for the Allow header (RFC 9110 §10.2.1). */
+export interface MethodFault extends MusterError {
+  readonly allow: string;
+}
+
+/** The fault of a request whose method the route does not have. */
+export const methodNotAllowed = (...methods: string[]): MethodFault =>
+  Object.assign(new MusterError('method-not-allowed', `send ${methods.join(' or ')}`), {
+    allow: methods.join(', '),
+  });
+
 /**
  * Answers with the problem that describes `error` and logs faults within Muster. `allow` lists the methods of a 405;
  * `retryAfterSeconds` defaults to 1 where repeating can help. Once a body has begun, the connection is cut instead.

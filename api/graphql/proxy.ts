@@ -13,9 +13,9 @@ import { signedIn } from './context.ts';
 import { act, type Changed, EffectInterface, payloadOf, settle } from './effect.ts';
 import { ProxyStatus } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { Proxy as ProxyRef } from './refs.ts';
+import { EasProxy } from './refs.ts';
 
-builder.node(ProxyRef, {
+builder.node(EasProxy, {
   description: 'A registered EAS proxy: it follows the tenant’s mail verdicts.',
   id: { resolve: (proxy) => proxy.proxyId },
   fields: (t) => ({
@@ -27,7 +27,7 @@ builder.node(ProxyRef, {
 
 builder.queryField('proxies', (t) =>
   t.field({
-    type: connectionOf('Proxy', ProxyRef),
+    type: connectionOf('Proxy', EasProxy),
     description: 'Proxies by name, revoked ones too.',
     authScopes: { administrator: true },
     args: pageArgs,
@@ -47,7 +47,7 @@ const TokenPayload = builder.objectRef<Credentialed>('ProxyTokenPayload').implem
       description: 'MUSTER_PROXY_TOKEN of the proxy. Shown this once: only a digest of it is kept.',
     }),
     proxy: t.field({
-      type: ProxyRef,
+      type: EasProxy,
       nullable: true,
       resolve: async ({ id }, _args, context) =>
         (await findProxy(context.deps.sql, signedIn(context).tenantId, id)) ?? null,
@@ -90,7 +90,7 @@ mutation('replaceProxyToken', {
 
 mutation('revokeProxy', {
   description: 'Ends the credential of a proxy; its feed is cut within seconds.',
-  type: payloadOf<ProxyId, ProxyRow>('Proxy', 'proxy', ProxyRef, findProxy),
+  type: payloadOf<ProxyId, ProxyRow>('Proxy', 'proxy', EasProxy, findProxy),
   input: (t) => ({ proxyId: t.id({ required: true }).validate(proxyId) }),
   run: async (input, context) => {
     const id = input.proxyId;

@@ -1,0 +1,113 @@
+/**
+ * `GET /events/v1/feed`: a tenant's events for integrators, as server-sent events (HTML Living Standard §9.2), from
+ * now on or after `Last-Event-ID`. Called by api/main.ts.
+ */
+import type { Request, Response } from 'express';
+import { categories } from '../../domain/events.ts';
+import type { Deps } from '../../platform/deps.ts';
+import { MusterError } from '../../platform/errors.ts';
+import type { StoredEvent } from '../../platform/event-store.ts';
+import { auditRowOf } from '../../projections/audit.ts';
+import { type AccountCredential, bearerToken, type Credentials, identifyAccount } from '../credentials.ts';
+import { scopeFault } from '../graphql/scopes.ts';
+import { type OpenStream, openStream } from '../stream.ts';
+
+export interface EventFeedParts {
+  readonly deps: Deps;
+  readonly credentials: Credentials;
+  readonly stopping: AbortSignal;
+}
+
+/** A comment line at least this often, so that both sides notice a broken connection. */
+const heartbeatMs = 15_000;
+const checkMs = 5000;
+/** Each feed reads the log for itself: more of them would slow down everybody. */
+const feedsAtOnce = { total: 64, perTenant: 4 } as const;
+const eventsAtOnce = 200;
+
+/** Position after which events are wanted; undefined: from now on. */
+const lastEventId = (req: Request): bigint | undefined => {
+  const given = req.get('last-event-id');
+  if (given === undefined || given === '') return undefined;
+  if (!/^\d{1,19}$/.test(given))
+    throw new MusterError('invalid-input', 'is not an id of this feed', { field: 'Last-Event-ID' });
+  return BigInt(given);
+};
+
+/** One event as sent: the audit trail's shape, without secrets. */
+const message = (event: StoredEvent): string => {
+  const row = auditRowOf(event);
+  const data = JSON.stringify({ ...row, position: row.position.toString() });
+  return `id: ${row.position}\nevent: ${row.type}\ndata: ${data}\n\n`;
+};
+
+const sendEvents = async (
+  deps: Deps,
+  { tenantId }: AccountCredential,
+  afterPosition: bigint,
+  stream: OpenStream,
+): Promise<void> => {
+  const batches = deps.store.follow({
+    afterPosition,
+    categories,
+    maxBatch: eventsAtOnce,
+    signal: stream.signal,
+  });
+  for await (const { events } of batches) {
+    // `follow` may tell the event at `afterPosition` again.
+    const wanted = events.filter((event) => event.tenantId === tenantId && event.position > afterPosition);
+    if (wanted.length > 0) await stream.write(wanted.map(message).join(''));
+  }
+};
+
+/** Counts the feeds that are open, in all and per tenant. */
+const openCounter = () => {
+  const open = new Map<string, number>();
+  let total = 0;
+  return {
+    take(tenantId: string): void {
+      const own = open.get(tenantId) ?? 0;
+      if (total >= feedsAtOnce.total || own >= feedsAtOnce.perTenant)
+        throw new MusterError('too-busy', `at most ${feedsAtOnce.perTenant} feeds of a tenant at once`);
+      open.set(tenantId, own + 1);
+      total += 1;
+    },
+    give(tenantId: string): void {
+      const own = (open.get(tenantId) ?? 1) - 1;
+      if (own === 0) open.delete(tenantId);
+      else open.set(tenantId, own);
+      total -= 1;
+    },
+  };
+};
+
+/** The handler. The tenant is the credential's: nothing in the request can name another. */
+export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
+  const counter = openCounter();
+  return async (req: Request, res: Response): Promise<void> => {
+    const token = bearerToken(req);
+    const credential = await identifyAccount(deps, credentials, token);
+    const fault = scopeFault(credential, 'administrator');
+    if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
+    const { tenantId } = credential;
+    const afterPosition = lastEventId(req) ?? (await deps.store.lastPosition());
+    counter.take(tenantId);
+    const stream = openStream(res, 'text/event-stream', stopping);
+    const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);
+    const check = setInterval(async () => {
+      const still = await identifyAccount(deps, credentials, token, { use: false }).catch(() => null);
+      if (scopeFault(still, 'administrator')) stream.end();
+    }, checkMs);
+    try {
+      await stream.write(': following\n\n');
+      await sendEvents(deps, credential, afterPosition, stream);
+    } catch (err) {
+      deps.log.warn({ err, tenantId }, 'a feed of events broke');
+    } finally {
+      clearInterval(heartbeat);
+      clearInterval(check);
+      counter.give(tenantId);
+      stream.end();
+    }
+  };
+};

@@ -1,0 +1,92 @@
+/**
+ * `/graphql`: admits requests, identifies the account and hands over to GraphQL Yoga. Called by api/main.ts.
+ */
+import express, { type RequestHandler } from 'express';
+import { GraphQLError } from 'graphql';
+import { createYoga } from 'graphql-yoga';
+import { MusterError } from '../../platform/errors.ts';
+import { bearerToken, identifyAccount } from '../credentials.ts';
+import { methodNotAllowed, requestIdOf } from '../problem.ts';
+import type { ApiContext } from './context.ts';
+import { documentLimits } from './limits.ts';
+import { musterPlugin } from './plugin.ts';
+import { schema } from './schema.ts';
+
+/** What is the same for every request. */
+export type GraphqlParts = Omit<ApiContext, 'requestId' | 'address' | 'credential'> & {
+  /** Whether browsers are shown GraphiQL. */
+  readonly graphiql: boolean;
+};
+
+const bodyBytes = 1_000_000;
+/** Levels of JSON in a body: deeper than any input of the schema. */
+const bodyDepth = 32;
+
+/** Throws `body-too-deep`; walks level by level, so that no depth can exhaust the stack. */
+const refuseDeep = (body: unknown): void => {
+  let level: unknown[] = [body];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > bodyDepth) throw new MusterError('body-too-deep', `at most ${bodyDepth} levels`);
+    level = level.flatMap((value) =>
+      typeof value === 'object' && value !== null ? Object.values(value as object) : [],
+    );
+  }
+};
+
+/** Throws what is wrong with the body of a GraphQL request, as far as Yoga would not say it in our words. */
+const checkBody = (body: unknown): void => {
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new MusterError('invalid-input', 'one GraphQL request as a JSON object is needed');
+  refuseDeep(body);
+  const { query } = body as { query?: unknown };
+  if (typeof query !== 'string' || query === '')
+    throw new MusterError('invalid-input', 'a GraphQL document is needed', { field: 'query' });
+  if (query.length > documentLimits.characters)
+    throw new MusterError('query-too-complex', `at most ${documentLimits.characters} characters`, {
+      field: 'query',
+    });
+};
+
+const graphiqlPolicy =
+  "default-src 'self' 'unsafe-inline' 'unsafe-eval' https://unpkg.com https://esm.sh data: blob:; connect-src 'self'";
+
+/** The handlers of `/graphql`, in order. Only JSON is taken, so that no form of another site can post here. */
+export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
+  const { graphiql, ...shared } = parts;
+  const yoga = createYoga<ApiContext>({
+    schema,
+    graphqlEndpoint: '/graphql',
+    graphiql: graphiql ? { title: 'Muster', subscriptionsProtocol: 'SSE' } : false,
+    landingPage: false,
+    logging: false,
+    cors: false,
+    batching: false,
+    multipart: false,
+    plugins: [musterPlugin],
+    maskedErrors: {
+      maskError: (error) =>
+        error instanceof GraphQLError ? error : new GraphQLError('Something went wrong'),
+    },
+  });
+  return [
+    (req, res, next) => {
+      const page = graphiql && req.method === 'GET' && req.accepts('html') === 'html';
+      if (page) res.setHeader('content-security-policy', graphiqlPolicy);
+      if (!page && req.method !== 'POST') throw new MusterError('method-not-allowed', 'send a POST');
+      if (req.method === 'POST' && !req.is('application/json'))
+        throw new MusterError('unsupported-media-type', 'send application/json');
+      next();
+    },
+    express.json({ limit: bodyBytes, type: 'application/json' }),
+    async (req, res) => {
+      if (req.method === 'POST') checkBody(req.body);
+      const credential = await identifyAccount(shared.deps, shared.credentials, bearerToken(req));
+      await yoga(req, res, {
+        ...shared,
+        requestId: requestIdOf(res),
+        address: req.socket.remoteAddress ?? '',
+        credential,
+      } as never);
+    },
+  ];
+};
