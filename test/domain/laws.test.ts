@@ -1,0 +1,421 @@
+/**
+ * Laws that hold of every decider for any sequence of commands: folding replays, repetition is free, events survive
+ * storage, nothing is mutated. Random commands over few ids, so that they meet.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc, { type Arbitrary } from 'fast-check';
+import { accountDecider } from '../../domain/account/decide.ts';
+import { ruleNames } from '../../domain/compliance/rules/index.ts';
+import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
+import type { Decider } from '../../domain/decider.ts';
+import type { DeviceCommand } from '../../domain/device/commands.ts';
+import { deviceDecider } from '../../domain/device/decide.ts';
+import { type DeviceState, reviewDueAt } from '../../domain/device/device.ts';
+import { mailVerdict } from '../../domain/device/mail.ts';
+import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
+import { readEventData } from '../../domain/events.ts';
+import { groupDecider } from '../../domain/group/decide.ts';
+import { policyDecider } from '../../domain/policy/decide.ts';
+import { proxyDecider } from '../../domain/proxy/decide.ts';
+import { isRefusal } from '../../domain/refusals.ts';
+import { reservationDecider } from '../../domain/reservation/decide.ts';
+import { same } from '../../domain/same.ts';
+import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
+import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
+import { tenantDecider } from '../../domain/tenant/decide.ts';
+import { decideOn, foldOn } from '../support/given.ts';
+import { digestOf, idOf } from '../support/ids.ts';
+
+type AnyEvent = { readonly type: string; readonly data: unknown };
+const one = fc.constantFrom;
+const startMs = Date.parse('2026-01-01T00:00:00.000Z');
+const timeOf = (minutes: number) => new Date(startMs + minutes * 60_000).toISOString();
+
+/** Commands whose every acceptance is a fact of its own: repeating one is no repetition. */
+const neverRepeats = ['ChangeAccountPassword'];
+
+/** Runs a sequence of commands and asserts the laws at each step; answers the last state. */
+const obey = <State, Command extends { readonly type: string }, Event extends AnyEvent>(
+  decider: Decider<State, Command, Event>,
+  commands: readonly Command[],
+  holds: (state: State) => void = () => {},
+  met: Set<string> = new Set(),
+): State => {
+  let state = foldOn(decider, decider.initial, []);
+  const log: (Event & { at: string })[] = [];
+  for (const command of commands) {
+    const decided = decideOn(decider, state, command);
+    assert.deepEqual(decideOn(decider, state, command), decided, 'deciding is deterministic');
+    if (isRefusal(decided)) continue;
+    for (const { type } of decided) met.add(type);
+    const at = 'now' in command ? String(command.now) : timeOf(0);
+    const stored = decided.map((event) => ({
+      ...event,
+      data: readEventData(decider.events.category, event.type, 1, JSON.parse(JSON.stringify(event.data))),
+      at,
+    }));
+    state = foldOn(decider, state, decided, at);
+    log.push(...(stored as (Event & { at: string })[]));
+    if (!neverRepeats.includes(command.type)) {
+      const repeated = decideOn(decider, state, command);
+      assert.ok(
+        isRefusal(repeated) || repeated.length === 0,
+        `${command.type} repeated: ${JSON.stringify(repeated)}`,
+      );
+    }
+    holds(state);
+  }
+  const replayed = foldOn(decider, decider.initial, log);
+  assert.deepEqual(JSON.parse(JSON.stringify(replayed)), JSON.parse(JSON.stringify(state)), 'replay');
+  const snapshot = JSON.parse(JSON.stringify(state)) as State;
+  for (const command of commands) {
+    assert.ok(
+      same(decideOn(decider, snapshot, command), decideOn(decider, state, command)),
+      'a snapshot decides like the state it was made of',
+    );
+  }
+  return state;
+};
+
+const law = <State, Command extends { readonly type: string }, Event extends AnyEvent>(
+  name: string,
+  decider: Decider<State, Command, Event>,
+  command: Arbitrary<Command>,
+  holds?: (state: State) => void,
+) =>
+  test(`laws of ${name}`, () => {
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 30, size: 'max' }), (commands) => {
+        obey(decider, commands, holds);
+      }),
+      { numRuns: 150, includeErrorInReport: true },
+    );
+  });
+
+const record = fc.record;
+const named = one('A', 'B');
+const email = one('ada@example.org', 'eve@example.org');
+const minutes = fc.nat(10_000).map(timeOf);
+const expectedVersion = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined });
+const platform = one('android' as const, 'ios' as const);
+const hash = one('a', 'b').map(digestOf);
+
+law(
+  'accounts',
+  accountDecider,
+  fc.oneof(
+    record({ type: one('CreateAccount'), email, name: named, role: one('operator', 'administrator') }),
+    record({ type: one('ChangeAccountPassword'), mustChange: fc.boolean() }),
+    record({ type: one('DisableAccount', 'EnableAccount') }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'tenants',
+  tenantDecider,
+  fc.oneof(
+    record({
+      type: one('CreateTenant'),
+      name: named,
+      slug: one('a', 'b'),
+      kind: one('customer', 'operator'),
+    }),
+    record({ type: one('RenameTenant'), name: named }),
+    record({ type: one('SuspendTenant'), reason: named }),
+    record({ type: one('ReactivateTenant') }),
+    record({
+      type: one('AssignTenantCompliancePolicy'),
+      compliancePolicyId: one(1, 2).map((n) => idOf('cmp', n)),
+    }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'groups',
+  groupDecider,
+  fc.oneof(
+    record({ type: one('CreateGroup', 'RenameGroup'), name: named }),
+    record({
+      type: one('AssignGroupCompliancePolicy'),
+      compliancePolicyId: one(null, idOf('cmp', 1), idOf('cmp', 2)),
+    }),
+  ) as Arbitrary<never>,
+);
+
+const policySettings = one(
+  { restrictions: { camera: false } },
+  { restrictions: { camera: true } },
+  { wifi: [] },
+);
+law(
+  'policies',
+  policyDecider,
+  fc.oneof(
+    record({
+      type: one('CreatePolicy'),
+      name: named,
+      policyType: one('device', 'container'),
+      platforms: one(['android'], ['ios', 'macos']),
+      settings: policySettings,
+    }),
+    record({ type: one('RenamePolicy'), name: named }),
+    record({ type: one('RevisePolicy'), settings: policySettings, expectedVersion }),
+    record({ type: one('RetirePolicy') }),
+  ) as Arbitrary<never>,
+);
+
+const parametersOf = (rule: string): Record<string, unknown> => {
+  if (rule.endsWith('version')) return { version: '14' };
+  if (rule.endsWith('apps')) return { appIds: ['a', 'b'] };
+  return rule === 'maximum-sync-gap' ? { minutes: 60 } : {};
+};
+const ruleSettings = fc.subarray([...ruleNames]).map((names) =>
+  names.map((rule) => ({
+    rule,
+    parameters: parametersOf(rule),
+    actions: rule === 'encryption' ? [{ action: 'deny-mail' as const }] : [],
+  })),
+);
+const complianceSettings = ruleSettings.map((android) => ({ android }));
+law(
+  'compliance policies',
+  compliancePolicyDecider,
+  fc.oneof(
+    record({ type: one('CreateCompliancePolicy'), name: named, settings: complianceSettings }),
+    record({ type: one('RenameCompliancePolicy'), name: named }),
+    record({ type: one('ReviseCompliancePolicy'), settings: complianceSettings, expectedVersion }),
+    record({ type: one('RetireCompliancePolicy'), assigned: fc.boolean() }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'proxies',
+  proxyDecider,
+  fc.oneof(
+    record({ type: one('RegisterProxy'), name: named, tokenHash: hash }),
+    record({ type: one('ReplaceProxyToken'), tokenHash: hash }),
+    record({ type: one('RevokeProxy') }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'reservations',
+  reservationDecider,
+  fc.oneof(
+    record({
+      type: one('ReserveValue'),
+      kind: one('tenant-slug'),
+      ownerId: named,
+      now: minutes,
+      holderMissing: fc.boolean(),
+    }),
+    record({ type: one('ReleaseReservation'), ownerId: named }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'enrolments',
+  enrolmentDecider,
+  fc.oneof(
+    record({
+      type: one('CreateEnrolment'),
+      codeHash: hash,
+      deviceId: one(null, idOf('dev', 1)),
+      userEmail: fc.option(email),
+      platform: fc.option(platform),
+      ownership: one('corporate', 'personal'),
+      groupId: one(null, idOf('grp', 1)),
+      expiresAt: minutes,
+    }),
+    record({
+      type: one('UseEnrolment'),
+      now: minutes,
+      deviceId: one(1, 2).map((n) => idOf('dev', n)),
+      platform,
+      requestId: one('r1', 'r2'),
+    }),
+    record({ type: one('RevokeEnrolment') }),
+  ) as Arbitrary<never>,
+);
+
+const taskParameters = (type: string): Record<string, unknown> => {
+  if (type === 'message') return { text: 'Hello' };
+  if (type === 'install-app') return { appId: 'a', name: 'A' };
+  if (type === 'uninstall-app') return { appId: 'a' };
+  return type === 'assign-policy' ? { policyId: idOf('pol', 1) } : {};
+};
+const anyTask = one(...taskTypeNames).map((type) => ({ type, parameters: taskParameters(type) }));
+law(
+  'task bundles',
+  taskBundleDecider,
+  fc.oneof(
+    record({
+      type: one('CreateTaskBundle'),
+      name: named,
+      platforms: one(['android'], ['macos']),
+      tasks: fc.array(anyTask, { minLength: 1, maxLength: 3 }),
+    }),
+    record({ type: one('RenameTaskBundle'), name: named }),
+    record({
+      type: one('ReviseTaskBundle'),
+      tasks: fc.array(anyTask, { minLength: 1, maxLength: 3 }),
+      expectedVersion,
+    }),
+    record({ type: one('RetireTaskBundle') }),
+    record({
+      type: one('TransferTaskBundle'),
+      transferId: one(1, 2, 3).map((n) => idOf('trf', n)),
+      target: one({ kind: 'group', groupId: idOf('grp', 1) }),
+    }),
+  ) as Arbitrary<never>,
+);
+
+const compliance = fc.option(
+  record({
+    compliancePolicyId: one(1, 2).map((n) => idOf('cmp', n)),
+    version: one(1, 2),
+    settings: complianceSettings,
+  }),
+);
+const anApp = record({ id: one('a', 'b', '__proto__'), name: named, version: one('1', '2') });
+const report = {
+  inventory: fc.option(
+    record(
+      {
+        osVersion: one('13', '14', null),
+        encrypted: fc.option(fc.boolean()),
+        rooted: fc.boolean(),
+        freeStorageBytes: one(0, -0, 1),
+      },
+      { requiredKeys: [] },
+    ),
+    { nil: undefined },
+  ),
+  apps: fc.option(
+    record(
+      { complete: fc.boolean(), installed: fc.array(anApp), removed: fc.array(one('a', 'b')) },
+      { requiredKeys: [] },
+    ),
+    { nil: undefined },
+  ),
+  push: one(undefined, null, { provider: 'fcm', token: 't1' }, { provider: 'apns', token: 't2' }),
+};
+const policyIdOf = one(1, 2, 3).map((n) => idOf('pol', n));
+const policyState = record({
+  status: one('active', 'active', 'retired'),
+  name: named,
+  policyType: one('device'),
+  platforms: one(['android'], ['android', 'ios']),
+  version: one(1),
+  settings: policySettings,
+});
+const deviceCommand = (now: string) =>
+  fc.oneof(
+    record({
+      type: one('RegisterDevice'),
+      name: named,
+      platform: one('android'),
+      ownership: one('corporate'),
+      userEmail: fc.option(email),
+      groupId: one(null, idOf('grp', 1)),
+      serialNumber: one(null, 'S1'),
+    }),
+    ...Array.from({ length: 3 }, () =>
+      record({
+        type: one('EnrolDevice'),
+        now: one(now),
+        compliance,
+        enrolmentId: one(1, 1, 1, 2).map((n) => idOf('enr', n)),
+        requestId: one('r1', 'r1', 'r1', 'r2'),
+        tokenHash: hash,
+        name: named,
+        platform: one('android'),
+        ownership: one('corporate', 'personal'),
+        userEmail: fc.option(email),
+        groupId: one(null, idOf('grp', 1)),
+        ...report,
+      }),
+    ),
+    ...Array.from({ length: 4 }, () =>
+      record({
+        type: one('CheckIn'),
+        now: one(now),
+        compliance,
+        checkInId: fc.nat(99).map((n) => `c${n}`),
+        ...report,
+        taskResults: fc.array(
+          record({
+            taskId: fc.nat(11).map((n) => idOf('tsk', n)),
+            status: one('completed', 'failed'),
+            retry: fc.boolean(),
+          }),
+          { maxLength: 12, size: 'max' },
+        ),
+        appliedPolicies: fc.array(record({ policyId: policyIdOf, version: one(1, 2) }), { maxLength: 2 }),
+      }),
+    ),
+    // The ids of tasks are made for their transfer, as they are in life.
+    record({ transfer: fc.nat(3), tasks: fc.array(anyTask, { maxLength: 3 }), policy: policyState }).map(
+      ({ transfer, tasks, policy }) => ({
+        type: 'QueueTasks' as const,
+        now,
+        transferId: idOf('trf', transfer),
+        taskBundleId: null,
+        tasks: tasks.map((task, index) => ({ ...task, taskId: idOf('tsk', transfer * 3 + index) })),
+        policies: new Map([[idOf('pol', 1), policy]]),
+      }),
+    ),
+    record({ type: one('RenameDevice'), name: named }),
+    record({ policyId: policyIdOf, policy: policyState }).map(({ policyId, policy }) => ({
+      type: 'AssignPolicy' as const,
+      policyId,
+      // The type of a policy never changes.
+      policy: { ...policy, policyType: policyId === idOf('pol', 3) ? 'container' : 'device' },
+    })),
+    record({ type: one('UnassignPolicy'), policyId: policyIdOf }),
+    record({ type: one('CancelTask'), taskId: fc.nat(11).map((n) => idOf('tsk', n)), reason: named }),
+    record({ type: one('SetMailAccess'), access: one('auto', 'allow', 'deny') }),
+    record({ type: one('JoinGroup'), now: one(now), groupId: one(null, idOf('grp', 2)), compliance }),
+    record({ type: one('ReviewDevice', 'ReviewDevice', 'UnenrolDevice'), now: one(now), compliance }),
+    record({ type: one('RecordPushTokenDead'), provider: one('fcm'), token: one('t1', 't2'), reason: named }),
+    record({
+      type: one('RecordWake'),
+      provider: one('fcm'),
+      messageId: one('m1', 'm2'),
+      throughRevision: fc.nat(9),
+    }),
+  ) as Arbitrary<unknown> as Arbitrary<DeviceCommand>;
+
+/** What is true of a device whatever happened to it. */
+const invariants = (state: DeviceState): void => {
+  const taskIds = state.openTasks.map(({ taskId }) => taskId);
+  assert.ok(new Set(taskIds).size === taskIds.length);
+  assert.ok(state.recentCheckIns.length <= 32 && state.recentTasks.length <= 32);
+  for (const open of state.openTasks) assert.ok(open.attempts <= 5);
+  if (state.status === 'enrolled') assert.ok(state.tokenHash !== null && state.verdict !== null);
+  if (state.status !== 'enrolled') {
+    assert.equal(mailVerdict(state).access, 'deny');
+    assert.deepEqual([state.dueAt, state.openTasks, reviewDueAt(state)], [null, [], null]);
+  }
+  const status = state.verdict?.status;
+  if (status !== undefined) assert.equal(status === 'non-compliant', state.verdict?.violations.length !== 0);
+};
+
+test('laws of devices', () => {
+  const sequence = fc
+    .array(one(0, 1, 1, 5, 5, 5, 60, 600, 5000), { minLength: 1, maxLength: 40, size: 'max' })
+    .map((steps) =>
+      steps.map((_, index) => steps.slice(0, index).reduce<number>((sum, step) => sum + step, 0)),
+    )
+    .chain((times) => fc.tuple(...times.map((minute) => deviceCommand(timeOf(minute)))));
+  const met = new Set<string>();
+  fc.assert(
+    fc.property(sequence, (commands) => {
+      obey(deviceDecider, commands, invariants, met);
+    }),
+    { numRuns: 300, includeErrorInReport: true },
+  );
+  const unmet = Object.keys(deviceDecider.events.schemas).filter((type) => !met.has(type));
+  assert.deepEqual(unmet, [], 'every event is met, or the laws were hardly tried');
+});
