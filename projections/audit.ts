@@ -4,7 +4,7 @@
  */
 import { categories } from '../domain/events.ts';
 import type { TenantId } from '../domain/ids.ts';
-import type { Actor } from '../platform/event-store.ts';
+import type { Actor, StoredEvent } from '../platform/event-store.ts';
 import { asTenant, type Sql } from '../platform/sql.ts';
 import { saveRows } from './fold.ts';
 import { columnsOf, type Page, type PageRequest, readPage } from './page.ts';
