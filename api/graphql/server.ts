@@ -72,7 +72,7 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
     (req, res, next) => {
       const page = graphiql && req.method === 'GET' && req.accepts('html') === 'html';
       if (page) res.setHeader('content-security-policy', graphiqlPolicy);
-      if (!page && req.method !== 'POST') throw new MusterError('method-not-allowed', 'send a POST');
+      if (!page && req.method !== 'POST') throw methodNotAllowed(...(graphiql ? ['POST', 'GET'] : ['POST']));
       if (req.method === 'POST' && !req.is('application/json'))
         throw new MusterError('unsupported-media-type', 'send application/json');
       next();
