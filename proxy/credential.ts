@@ -31,10 +31,12 @@ const readBasic = (value: string): Credential => {
   return named(pair.slice(0, colon), 'basic');
 };
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Mobile clients send UTF-8, Outlook ISO-8859-1: what is not valid UTF-8 is the latter. */
 const decodeText = (bytes: Buffer): string => {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     return bytes.toString('latin1');
   }

@@ -91,6 +91,8 @@ const unreadable: readonly (readonly [string, string])[] = [
   ['duplicate device id in another case', 'Cmd=Sync&DeviceId=GOOD&deviceid=EVIL&DeviceType=t'],
   ['duplicate command', 'Cmd=Sync&Cmd=Ping&DeviceId=a'],
   ["second '?'", 'Cmd=Sync&DeviceId=GOOD?Cmd=FolderSync&DeviceId=EVIL'],
+  ["second '?' in a value", 'Cmd=Sync&DeviceId=GOOD&DeviceType=t?x'],
+  ['fragment in a value', 'Cmd=Sync&DeviceId=GOOD&DeviceType=t#x'],
   ['encoded name', 'Cmd=Sync&Device%49d=EVIL&DeviceId=GOOD'],
   ['empty parameter', 'Cmd=Sync&&DeviceId=a'],
   ['name in brackets', 'Cmd=Sync&DeviceId[]=a'],
