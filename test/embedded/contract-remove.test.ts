@@ -111,13 +111,13 @@ describe('tombstone', () => {
     const result = await client.tombstoneStream(stream, { expectedRevision: 1n });
     assert.ok((result.position?.commit ?? 0n) > 0n);
     for (const attempt of [
-      read(stream),
-      client.appendToStream(stream, numbered(1)),
-      client.deleteStream(stream),
-      client.tombstoneStream(stream),
-      client.setStreamMetadata(stream, { maxCount: 1 }),
+      () => read(stream),
+      () => client.appendToStream(stream, numbered(1)),
+      () => client.deleteStream(stream),
+      () => client.tombstoneStream(stream),
+      () => client.setStreamMetadata(stream, { maxCount: 1 }),
     ]) {
-      assert.ok((await rejection(attempt)) instanceof StreamDeletedError);
+      assert.ok((await rejection(attempt())) instanceof StreamDeletedError);
     }
   });
 

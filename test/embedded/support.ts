@@ -156,11 +156,11 @@ export const follow = (subscription: Followed): Transcript => {
 };
 
 /** What `promise` rejects with; fails the test when it does not reject. */
-export const rejection = async (promise: Promise<unknown>): Promise<Error & { type?: string; code?: number }> => {
+export const rejection = async <E extends Error = Error>(promise: Promise<unknown>): Promise<E> => {
   try {
     await promise;
   } catch (error) {
-    return error as Error;
+    return error as E;
   }
   throw new Error('expected a rejection');
 };

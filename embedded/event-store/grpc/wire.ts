@@ -102,9 +102,9 @@ const putHead = (event: StoredEvent, form: IdForm): number => {
   putUint64(scratch, 3, event.revision);
   putUint64(scratch, 4, event.position);
   putUint64(scratch, 5, event.position);
-  putEntry(scratch, 'type', event.type);
   putEntry(scratch, 'content-type', event.json ? 'application/json' : 'application/octet-stream');
   putEntry(scratch, 'created', event.created.toString());
+  putEntry(scratch, 'type', event.type);
   return scratch.at;
 };
 
