@@ -1,5 +1,5 @@
 /** Rule: a device that the server has not named is not served. Called by decide.ts. */
-import type { Rule } from '../decide.ts';
+import type { Rule } from '../question.ts';
 
 export const device: Rule = {
   name: 'device',

@@ -1,7 +1,7 @@
 /**
  * The registry of rules, in the order in which they are asked. Read by decide.ts; a new rule is one file and one line.
  */
-import type { Rule } from '../decide.ts';
+import type { Rule } from '../question.ts';
 import { credential } from './credential.ts';
 import { device } from './device.ts';
 import { method } from './method.ts';

@@ -1,5 +1,5 @@
 /** Rule: ActiveSync knows POST and OPTIONS (MS-ASHTTP 2.2.1.1.1). Called by decide.ts. */
-import type { Rule } from '../decide.ts';
+import type { Rule } from '../question.ts';
 
 export const method: Rule = {
   name: 'method',

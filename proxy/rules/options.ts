@@ -4,7 +4,7 @@
  * 2.2.3, 3.1.5.2). With both a device and a credential it is decided like any other request, so that a blocked device
  * learns so at its first step. Called by decide.ts.
  */
-import { type Rule, requestOf } from '../decide.ts';
+import { type Rule, requestOf } from '../question.ts';
 
 export const options: Rule = {
   name: 'options',

@@ -1,5 +1,5 @@
 /** Rule: only the ActiveSync path exists here; Autodiscover, EWS and all else are refused. Called by decide.ts. */
-import type { Rule } from '../decide.ts';
+import type { Rule } from '../question.ts';
 
 export const path: Rule = {
   name: 'path',

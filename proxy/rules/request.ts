@@ -1,5 +1,5 @@
 /** Rule: what two servers could read in two ways is not forwarded. Called by decide.ts. */
-import type { Rule } from '../decide.ts';
+import type { Rule } from '../question.ts';
 
 export const request: Rule = {
   name: 'request',

@@ -1,5 +1,5 @@
 /** Rule: verdicts that the server has not confirmed for too long allow nobody. Called by decide.ts. */
-import type { Rule } from '../decide.ts';
+import type { Rule } from '../question.ts';
 
 export const stale: Rule = {
   name: 'stale',

@@ -3,7 +3,7 @@
  * password claim a managed device. Called by decide.ts.
  */
 import { isSameUser } from '../credential.ts';
-import type { Question, Rule } from '../decide.ts';
+import type { Question, Rule } from '../question.ts';
 import type { Verdict } from '../table.ts';
 
 /** The devices under the request's id that belong to the credential's user. */

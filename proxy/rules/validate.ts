@@ -4,7 +4,7 @@
  * decide.ts.
  */
 import { isSameUser } from '../credential.ts';
-import { type Rule, requestOf } from '../decide.ts';
+import { type Rule, requestOf } from '../question.ts';
 
 /** The placeholder id, canonical. */
 export const placeholderId = 'VALIDATE';

@@ -2,7 +2,7 @@
  * Rule: the server's verdict. A device that was unenrolled and enrolled again is known twice under one EAS id; the newest
  * verdict of the two counts. Called by decide.ts.
  */
-import type { Rule } from '../decide.ts';
+import type { Rule } from '../question.ts';
 import type { Verdict } from '../table.ts';
 import { ownDevices } from './user.ts';
 

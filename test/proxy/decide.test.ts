@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isSameUser, readCredential } from '../../proxy/credential.ts';
-import { decide, type Question } from '../../proxy/decide.ts';
+import { decide } from '../../proxy/decide.ts';
 import { easPath, readTarget } from '../../proxy/eas.ts';
 import { offeredChallenges, responseHeaders } from '../../proxy/headers.ts';
+import type { Question } from '../../proxy/question.ts';
 import { rules } from '../../proxy/rules/index.ts';
 import type { Verdict } from '../../proxy/table.ts';
 import { rootCommand } from '../../proxy/wbxml.ts';

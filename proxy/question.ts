@@ -1,0 +1,41 @@
+/**
+ * What is asked of the rules and what they answer. Imported by decide.ts and by every rule.
+ */
+import type { Credential } from './credential.ts';
+import type { EasRequest, Unreadable } from './eas.ts';
+import type { Verdict } from './table.ts';
+
+/** All that rules may look at. */
+export interface Question {
+  readonly method: string;
+  /** Why the message framing or its headers cannot be trusted, or null. */
+  readonly malformed: string | null;
+  readonly eas: EasRequest | Unreadable;
+  readonly credential: Credential;
+  /** Devices known under the request's EAS id; empty when unknown. */
+  readonly devices: readonly Verdict[];
+  /** Devices whose user may be the credential's; filled only for `DeviceId=validate`. */
+  readonly devicesOfUser: readonly Verdict[];
+  /** The command that the body really is; null when not peeked at or not recognisable. */
+  readonly bodyCommand: string | null;
+  /** Time since the server last confirmed the table; null when it never did. */
+  readonly tableAgeMs: number | null;
+  readonly maxAgeMs: number;
+}
+
+/** The outcome: which rule decided and why, in words an operator can act on. */
+export interface Decision {
+  readonly allow: boolean;
+  readonly rule: string;
+  readonly reason: string;
+}
+
+/** One rule: its name appears in the log and in `X-Muster-Reason`; `judge` answers null when it has no opinion. */
+export interface Rule {
+  readonly name: string;
+  readonly judge: (question: Question) => { readonly allow: boolean; readonly reason: string } | null;
+}
+
+/** The request if it was readable, else null; rules after `request` can rely on it. */
+export const requestOf = (question: Question): EasRequest | null =>
+  'unreadable' in question.eas ? null : question.eas;
