@@ -20,8 +20,13 @@ export interface Client {
   post<Body>(path: string, body: unknown, token?: string): Promise<Answer<Body>>;
   /** Runs a GraphQL document and answers its data; GraphQL errors throw `internal` with their messages. */
   graphql<Data>(query: string, variables?: Record<string, unknown>, token?: string): Promise<Data>;
-  /** Lines of an endless response, until the caller stops reading. */
-  lines(path: string, token: string, headers?: Record<string, string>): AsyncGenerator<string>;
+  /** Lines of an endless response, until the caller stops reading or `signal` aborts, which throws. */
+  lines(
+    path: string,
+    token: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): AsyncGenerator<string>;
   close(): Promise<void>;
 }
 
@@ -81,12 +86,13 @@ export const openClient = (
         body?.errors?.map((error) => error.message).join('; ') ?? body?.detail ?? `HTTP ${status}`;
       throw new MusterError('internal', `GraphQL at ${url}: ${reason}`);
     },
-    async *lines(path, token, headers = {}) {
+    async *lines(path, token, headers, signal) {
       const { statusCode, body } = await request(`${url}${path}`, {
         dispatcher,
         headers: { ...authorization(token), ...headers },
         headersTimeout: 0,
         bodyTimeout: 0,
+        signal,
       });
       if (statusCode !== 200)
         throw new MusterError('forbidden', `${path} answered HTTP ${statusCode}: ${await body.text()}`);

@@ -39,8 +39,11 @@ export interface SimulatedDevice {
   readonly acknowledged: readonly string[];
   /** Inventory as last reported and acknowledged. */
   readonly reported: Readonly<Record<string, unknown>>;
-  /** Checks in, reporting `inventory` values that changed and the results of what the last reply asked for. */
-  checkIn(inventory?: Record<string, unknown>): Promise<SyncReply>;
+  /**
+   * Checks in, reporting `inventory` values that changed and the results of what the last reply asked for. To repeat a
+   * check-in whose reply was lost, give its `checkInId` again.
+   */
+  checkIn(inventory?: Record<string, unknown>, checkInId?: string): Promise<SyncReply>;
 }
 
 const expectStatus = (answer: { status: number; body: unknown }, status: number, what: string): void => {
@@ -73,8 +76,7 @@ export const enrolDevice = async (
     deviceId,
     acknowledged,
     reported,
-    async checkIn(changes) {
-      const checkInId = newUuid();
+    async checkIn(changes, checkInId = newUuid()) {
       const reply = await client.post<SyncReply>(
         '/device/v1/sync',
         { checkInId, ...(changes ? { inventory: changes } : {}), taskResults, appliedPolicies },
