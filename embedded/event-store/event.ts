@@ -32,7 +32,8 @@ export const ticksPerMs = 10_000n;
 export const ticksPerSecond = 10_000_000n;
 
 /** zlib starts over at 0 when an empty buffer has no memory of its own, and whether it has any is left to chance. */
-const continueCrc = (bytes: Uint8Array, sum: number): number => (bytes.length === 0 ? sum : crc32(bytes, sum));
+const continueCrc = (bytes: Uint8Array, sum: number): number =>
+  bytes.length === 0 ? sum : crc32(bytes, sum);
 
 /** CRC-32 of everything an event says, as a signed 32-bit integer; `verify` recomputes it. */
 export const checksumOf = (event: StoredEvent): number => {

@@ -12,7 +12,15 @@ import {
   StreamNotFoundError,
   WrongExpectedVersionError,
 } from '@eventstore/db-client';
-import { collect, type Contract, freshStream, numbered, numbersOf, openContract, rejection } from './support.ts';
+import {
+  type Contract,
+  collect,
+  freshStream,
+  numbered,
+  numbersOf,
+  openContract,
+  rejection,
+} from './support.ts';
 
 let contract: Contract;
 let client: EventStoreDBClient;
@@ -28,7 +36,8 @@ const withEvents = async (count: number): Promise<string> => {
   return stream;
 };
 const read = async (stream: string) => numbersOf(await collect(client.readStream(stream)));
-const revisions = async (stream: string) => (await collect(client.readStream(stream))).map((one) => one.event?.revision);
+const revisions = async (stream: string) =>
+  (await collect(client.readStream(stream))).map((one) => one.event?.revision);
 
 describe('soft delete', () => {
   it('hides the stream and answers with a position', async () => {
@@ -36,7 +45,10 @@ describe('soft delete', () => {
     const result = await client.deleteStream(stream, { expectedRevision: 1n });
     assert.ok((result.position?.commit ?? 0n) > 0n);
     await assert.rejects(read(stream), StreamNotFoundError);
-    await assert.rejects(collect(client.readStream(stream, { direction: BACKWARDS, fromRevision: END })), StreamNotFoundError);
+    await assert.rejects(
+      collect(client.readStream(stream, { direction: BACKWARDS, fromRevision: END })),
+      StreamNotFoundError,
+    );
   });
 
   it('checks the expected version', async () => {
@@ -55,7 +67,11 @@ describe('soft delete', () => {
     assert.equal(error.actualVersion, 'no_stream');
   });
 
-  for (const [name, expectedRevision] of [['any', ANY], ['no_stream', NO_STREAM], ['the last revision', 2n]] as const) {
+  for (const [name, expectedRevision] of [
+    ['any', ANY],
+    ['no_stream', NO_STREAM],
+    ['the last revision', 2n],
+  ] as const) {
     it(`an append with ${name} afterwards continues the numbering and shows the new events alone`, async () => {
       const stream = await withEvents(3);
       await client.deleteStream(stream);
@@ -65,15 +81,25 @@ describe('soft delete', () => {
       assert.deepEqual(await revisions(stream), [3n, 4n]);
       const { metadata } = await client.getStreamMetadata(stream);
       assert.equal(metadata?.truncateBefore, 3);
-      assert.equal((await client.appendToStream(stream, numbered(1, 52), { expectedRevision: 4n })).nextExpectedRevision, 5n);
+      assert.equal(
+        (await client.appendToStream(stream, numbered(1, 52), { expectedRevision: 4n })).nextExpectedRevision,
+        5n,
+      );
     });
   }
 
   it('refuses stream_exists, and an old revision', async () => {
     const stream = await withEvents(3);
     await client.deleteStream(stream);
-    assert.ok((await rejection(client.appendToStream(stream, numbered(1), { expectedRevision: STREAM_EXISTS }))) instanceof StreamDeletedError);
-    assert.ok((await rejection(client.appendToStream(stream, numbered(1), { expectedRevision: 0n }))) instanceof WrongExpectedVersionError);
+    assert.ok(
+      (await rejection(
+        client.appendToStream(stream, numbered(1), { expectedRevision: STREAM_EXISTS }),
+      )) instanceof StreamDeletedError,
+    );
+    assert.ok(
+      (await rejection(client.appendToStream(stream, numbered(1), { expectedRevision: 0n }))) instanceof
+        WrongExpectedVersionError,
+    );
   });
 
   it('may be repeated, and undone more than once', async () => {
@@ -138,7 +164,13 @@ describe('tombstone', () => {
     const stream = await withEvents(1);
     await client.tombstoneStream(stream);
     const marks = (await collect(client.readAll())).filter((one) => one.event?.streamId === stream);
-    assert.deepEqual(marks.map((one) => [one.event?.type, one.event?.revision]), [['Numbered', 0n], ['$streamDeleted', 2n ** 63n - 1n]]);
+    assert.deepEqual(
+      marks.map((one) => [one.event?.type, one.event?.revision]),
+      [
+        ['Numbered', 0n],
+        ['$streamDeleted', 2n ** 63n - 1n],
+      ],
+    );
   });
 
   it('names with other characters come back in errors', async () => {
@@ -153,7 +185,14 @@ describe('tombstone', () => {
 describe('stream metadata', () => {
   it('is kept whole and read back', async () => {
     const stream = await withEvents(1);
-    const metadata = { maxCount: 5, maxAge: 3600, truncateBefore: 0, cacheControl: 60, acl: { readRoles: '$all', writeRoles: ['ops'] }, team: { name: 'ß' } };
+    const metadata = {
+      maxCount: 5,
+      maxAge: 3600,
+      truncateBefore: 0,
+      cacheControl: 60,
+      acl: { readRoles: '$all', writeRoles: ['ops'] },
+      team: { name: 'ß' },
+    };
     await client.setStreamMetadata(stream, metadata as never);
     assert.deepEqual((await client.getStreamMetadata(stream)).metadata, metadata);
   });
@@ -166,7 +205,11 @@ describe('stream metadata', () => {
   it('has versions of its own', async () => {
     const stream = await withEvents(1);
     await client.setStreamMetadata(stream, { maxCount: 5 }, { expectedRevision: NO_STREAM });
-    assert.ok((await rejection(client.setStreamMetadata(stream, { maxCount: 6 }, { expectedRevision: NO_STREAM }))) instanceof WrongExpectedVersionError);
+    assert.ok(
+      (await rejection(
+        client.setStreamMetadata(stream, { maxCount: 6 }, { expectedRevision: NO_STREAM }),
+      )) instanceof WrongExpectedVersionError,
+    );
     await client.setStreamMetadata(stream, { maxCount: 7 }, { expectedRevision: 0n });
     assert.equal((await client.getStreamMetadata(stream)).metadata?.maxCount, 7);
   });
@@ -174,15 +217,24 @@ describe('stream metadata', () => {
   it('makes a stream exist for stream_exists', async () => {
     const stream = freshStream();
     await client.setStreamMetadata(stream, { maxCount: 5 });
-    assert.equal((await client.appendToStream(stream, numbered(1), { expectedRevision: STREAM_EXISTS })).success, true);
+    assert.equal(
+      (await client.appendToStream(stream, numbered(1), { expectedRevision: STREAM_EXISTS })).success,
+      true,
+    );
   });
 
   it('$maxCount shows the newest events, both ways and from any revision', async () => {
     const stream = await withEvents(10);
     await client.setStreamMetadata(stream, { maxCount: 3 });
     assert.deepEqual(await read(stream), [7, 8, 9]);
-    assert.deepEqual(numbersOf(await collect(client.readStream(stream, { fromRevision: 2n, maxCount: 2 }))), [7, 8]);
-    assert.deepEqual(numbersOf(await collect(client.readStream(stream, { direction: BACKWARDS, fromRevision: END }))), [9, 8, 7]);
+    assert.deepEqual(
+      numbersOf(await collect(client.readStream(stream, { fromRevision: 2n, maxCount: 2 }))),
+      [7, 8],
+    );
+    assert.deepEqual(
+      numbersOf(await collect(client.readStream(stream, { direction: BACKWARDS, fromRevision: END }))),
+      [9, 8, 7],
+    );
     await client.appendToStream(stream, numbered(1, 10));
     assert.deepEqual(await read(stream), [8, 9, 10]);
     await client.setStreamMetadata(stream, {});

@@ -4,15 +4,24 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import {
   END,
-  eventTypeFilter,
   type EventStoreDBClient,
+  eventTypeFilter,
   excludeSystemEvents,
   type Position,
   START,
   StreamDeletedError,
   streamNameFilter,
 } from '@eventstore/db-client';
-import { collect, type Contract, follow, freshStream, numbered, numbersOf, openContract, rejection } from './support.ts';
+import {
+  type Contract,
+  collect,
+  follow,
+  freshStream,
+  numbered,
+  numbersOf,
+  openContract,
+  rejection,
+} from './support.ts';
 
 let contract: Contract;
 let client: EventStoreDBClient;
@@ -75,7 +84,10 @@ describe('subscribe to a stream', () => {
     await client.tombstoneStream(stream);
     const error = await seen.failed;
     assert.ok(error instanceof StreamDeletedError, `${error}`);
-    assert.deepEqual(seen.events.map((one) => one.event?.type), ['Numbered', '$streamDeleted']);
+    assert.deepEqual(
+      seen.events.map((one) => one.event?.type),
+      ['Numbered', '$streamDeleted'],
+    );
   });
 
   it('of a tombstoned stream ends as deleted', async () => {
@@ -92,7 +104,10 @@ describe('subscribe to a stream', () => {
     await client.deleteStream(stream);
     await client.appendToStream(stream, numbered(1, 2));
     await seen.until(({ events }) => events.length === 3);
-    assert.deepEqual(seen.events.map((one) => one.event?.revision), [0n, 1n, 2n]);
+    assert.deepEqual(
+      seen.events.map((one) => one.event?.revision),
+      [0n, 1n, 2n],
+    );
     await seen.leave();
   });
 
@@ -106,7 +121,10 @@ describe('subscribe to a stream', () => {
     await writing;
     for (const seen of transcripts) {
       await seen.until(({ events }) => events.length >= 600);
-      assert.deepEqual(numbersOf(seen.events), Array.from({ length: 600 }, (_, n) => n));
+      assert.deepEqual(
+        numbersOf(seen.events),
+        Array.from({ length: 600 }, (_, n) => n),
+      );
       await seen.leave();
     }
   });
@@ -131,9 +149,14 @@ describe('subscribe to $all', () => {
     const before = (await collect(client.readAll())).map((one) => one.event?.id);
     const seen = follow(client.subscribeToAll());
     await seen.until(({ marks }) => marks.includes('caughtUp'));
-    assert.deepEqual(seen.events.slice(0, before.length).map((one) => one.event?.id), before);
+    assert.deepEqual(
+      seen.events.slice(0, before.length).map((one) => one.event?.id),
+      before,
+    );
     await client.appendToStream(stream, numbered(1, 3));
-    await seen.until(({ events }) => streamOf(events.at(-1) ?? {}) === stream && numbersOf(events).at(-1) === 3);
+    await seen.until(
+      ({ events }) => streamOf(events.at(-1) ?? {}) === stream && numbersOf(events).at(-1) === 3,
+    );
     await seen.leave();
   });
 
@@ -142,7 +165,9 @@ describe('subscribe to $all', () => {
     const { position } = await client.appendToStream(stream, numbered(1));
     const fromPosition = follow(client.subscribeToAll({ fromPosition: position as Position }));
     const fromEnd = follow(client.subscribeToAll({ fromPosition: END }));
-    await Promise.all([fromPosition, fromEnd].map((seen) => seen.until(({ marks }) => marks.includes('caughtUp'))));
+    await Promise.all(
+      [fromPosition, fromEnd].map((seen) => seen.until(({ marks }) => marks.includes('caughtUp'))),
+    );
     await client.appendToStream(stream, numbered(1, 1));
     for (const seen of [fromPosition, fromEnd]) {
       await seen.until(({ events }) => events.some((one) => streamOf(one) === stream));
@@ -221,7 +246,9 @@ describe('subscribe to $all', () => {
   });
 
   it('a pattern that could run for ever is refused', async () => {
-    const seen = follow(client.subscribeToAll({ filter: streamNameFilter({ regex: '^(?=(a+)+$)(b|a+)*c$' }) }));
+    const seen = follow(
+      client.subscribeToAll({ filter: streamNameFilter({ regex: '^(?=(a+)+$)(b|a+)*c$' }) }),
+    );
     const error = await seen.failed;
     assert.match(error.message, /filter was refused/);
     const broken = follow(client.subscribeToAll({ filter: streamNameFilter({ regex: '(' }) }));
@@ -230,7 +257,10 @@ describe('subscribe to $all', () => {
 
   it('a subscriber that reads nothing delays nobody and gets everything later', async () => {
     const stream = freshStream();
-    const lazy = client.subscribeToAll({ fromPosition: END, filter: streamNameFilter({ prefixes: [stream] }) });
+    const lazy = client.subscribeToAll({
+      fromPosition: END,
+      filter: streamNameFilter({ prefixes: [stream] }),
+    });
     await new Promise((resolve) => lazy.once('confirmation', resolve));
     lazy.pause();
     const eager = follow(client.subscribeToStream(stream));
@@ -238,14 +268,20 @@ describe('subscribe to $all', () => {
     const { jsonEvent } = await import('@eventstore/db-client');
     const total = 10_000;
     for (let n = 0; n < total; n += 200) {
-      await client.appendToStream(stream, Array.from({ length: 200 }, (_, k) => jsonEvent({ type: 'Big', data: { n: n + k, payload } })));
+      await client.appendToStream(
+        stream,
+        Array.from({ length: 200 }, (_, k) => jsonEvent({ type: 'Big', data: { n: n + k, payload } })),
+      );
     }
     await eager.until(({ events }) => events.length === total);
     await eager.leave();
     const late = follow(lazy);
     lazy.resume();
     await late.until(({ events }) => events.length === total);
-    assert.deepEqual(numbersOf(late.events), Array.from({ length: total }, (_, n) => n));
+    assert.deepEqual(
+      numbersOf(late.events),
+      Array.from({ length: total }, (_, n) => n),
+    );
     await late.leave();
   });
 

@@ -4,8 +4,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { EventStoreDBClient, jsonEvent, NO_STREAM, WrongExpectedVersionError } from '@eventstore/db-client';
 import { checksumOf } from '../../embedded/event-store/event.ts';
@@ -15,7 +15,18 @@ import { type Embedded, serveEventStore, startEmbedded } from '../../embedded/ma
 import { ensureDatabase } from '../../embedded/postgres.ts';
 import type { MusterError } from '../../platform/errors.ts';
 import { openSql } from '../../platform/sql.ts';
-import { collect, exitOf, follow, freshStream, log, numbered, numbersOf, openPostgres, rejection, temporaryFolder } from './support.ts';
+import {
+  collect,
+  exitOf,
+  follow,
+  freshStream,
+  log,
+  numbered,
+  numbersOf,
+  openPostgres,
+  rejection,
+  temporaryFolder,
+} from './support.ts';
 
 const folder = temporaryFolder();
 let embedded: Embedded;
@@ -44,7 +55,9 @@ const withClient = async <T>(url: string, use: (client: EventStoreDBClient) => P
 const eventually = async <T>(attempt: () => Promise<T>): Promise<T> => {
   for (const until = Date.now() + 30_000; ; ) {
     const impatience = new AbortController();
-    const lost = delay(3_000, undefined, { signal: impatience.signal }).then(() => Promise.reject(new Error('no answer')));
+    const lost = delay(3_000, undefined, { signal: impatience.signal }).then(() =>
+      Promise.reject(new Error('no answer')),
+    );
     try {
       return await Promise.race([attempt(), lost]);
     } catch (error) {
@@ -70,8 +83,14 @@ describe('embedded', () => {
   });
 
   it('starts nothing that is configured', async () => {
-    const none = await startEmbedded({ dataDir: '/nowhere', databaseUrl: 'postgres://x/y', eventStoreUrl: 'esdb://z' }, { log });
-    assert.deepEqual([none.databaseUrl, none.eventStoreUrl, none.pids()], ['postgres://x/y', 'esdb://z', { postgres: undefined, eventStore: undefined }]);
+    const none = await startEmbedded(
+      { dataDir: '/nowhere', databaseUrl: 'postgres://x/y', eventStoreUrl: 'esdb://z' },
+      { log },
+    );
+    assert.deepEqual(
+      [none.databaseUrl, none.eventStoreUrl, none.pids()],
+      ['postgres://x/y', 'esdb://z', { postgres: undefined, eventStore: undefined }],
+    );
     await none.stop();
   });
 
@@ -96,11 +115,17 @@ describe('embedded', () => {
     const alone = temporaryFolder();
     const server = await serveEventStore({ port: 0, dataDir: alone.path }, { log });
     await withClient(server.connectionString, async (client) => {
-      assert.equal((await client.appendToStream('alone-1', numbered(1), { expectedRevision: NO_STREAM })).nextExpectedRevision, 0n);
+      assert.equal(
+        (await client.appendToStream('alone-1', numbered(1), { expectedRevision: NO_STREAM }))
+          .nextExpectedRevision,
+        0n,
+      );
     });
     await server.stop();
     const again = await serveEventStore({ port: 0, dataDir: alone.path }, { log });
-    await withClient(again.connectionString, async (client) => assert.equal((await collect(client.readStream('alone-1'))).length, 1));
+    await withClient(again.connectionString, async (client) =>
+      assert.equal((await collect(client.readStream('alone-1'))).length, 1),
+    );
     await again.stop();
     alone.remove();
   });
@@ -109,7 +134,10 @@ describe('embedded', () => {
 describe('stop', () => {
   it('fails what is pending instead of leaving it hanging, and ends subscriptions', async () => {
     const postgres = await openPostgres();
-    const server = await start({ port: 0, databaseUrl: await ensureDatabase(postgres.url, 'stopping') }, { log });
+    const server = await start(
+      { port: 0, databaseUrl: await ensureDatabase(postgres.url, 'stopping') },
+      { log },
+    );
     const client = EventStoreDBClient.connectionString(server.connectionString);
     const seen = follow(client.subscribeToAll());
     await seen.until(({ marks }) => marks.includes('caughtUp'));
@@ -123,10 +151,18 @@ describe('stop', () => {
     await server.stop();
     await settled;
     assert.equal((await seen.failed).message.includes('UNAVAILABLE'), true);
-    const again = await start({ port: server.port, databaseUrl: await ensureDatabase(postgres.url, 'stopping') }, { log });
+    const again = await start(
+      { port: server.port, databaseUrl: await ensureDatabase(postgres.url, 'stopping') },
+      { log },
+    );
     await withClient(again.connectionString, async (fresh) => {
-      const kept = new Set(numbersOf((await collect(fresh.readAll())).filter((one) => one.event?.streamId.startsWith(stream))));
-      assert.deepEqual(acknowledged.filter((n) => !kept.has(n)), []);
+      const kept = new Set(
+        numbersOf((await collect(fresh.readAll())).filter((one) => one.event?.streamId.startsWith(stream))),
+      );
+      assert.deepEqual(
+        acknowledged.filter((n) => !kept.has(n)),
+        [],
+      );
     });
     await client.dispose();
     await again.stop();
@@ -139,9 +175,16 @@ const childFile = fileURLToPath(new URL('../../embedded/event-store/child.ts', i
 describe('child process', () => {
   const spawnChild = async (): Promise<ChildProcess> => {
     const databaseUrl = await ensureDatabase(embedded.databaseUrl, 'child');
-    const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), childFile, '--level', 'fatal'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(
+      process.execPath,
+      ['--import', import.meta.resolve('tsx'), childFile, '--level', 'fatal'],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
     child.stdin?.write(`${databaseUrl}\n`);
-    const [line] = (await once(createInterface({ input: child.stdout as NodeJS.ReadableStream }), 'line')) as [string];
+    const [line] = (await once(
+      createInterface({ input: child.stdout as NodeJS.ReadableStream }),
+      'line',
+    )) as [string];
     assert.ok((JSON.parse(line) as { eventstore: { port: number } }).eventstore.port > 0);
     return child;
   };
@@ -176,17 +219,31 @@ const openJournal = () => {
       for (const waiter of waiters) if (entries.length >= waiter.count) waiter.wake();
       waiters = waiters.filter((waiter) => entries.length < waiter.count);
     },
-    more: (count: number): Promise<void> => new Promise((wake) => waiters.push({ count: entries.length + count, wake })),
+    more: (count: number): Promise<void> =>
+      new Promise((wake) => waiters.push({ count: entries.length + count, wake })),
   };
 };
 
 /** Appends one after the other, repeating each with the same id until it is acknowledged, until told to stop. */
-const writeUntil = async (client: EventStoreDBClient, stream: string, isOver: () => boolean, journal: ReturnType<typeof openJournal>): Promise<void> => {
+const writeUntil = async (
+  client: EventStoreDBClient,
+  stream: string,
+  isOver: () => boolean,
+  journal: ReturnType<typeof openJournal>,
+): Promise<void> => {
   for (let n = 0; !isOver(); n += 1) {
     const id = randomUUID();
     const expectedRevision = n === 0 ? NO_STREAM : BigInt(n - 1);
-    const result = await eventually(() => client.appendToStream(stream, jsonEvent({ id, type: 'Numbered', data: { n } }), { expectedRevision }));
-    journal.add({ stream, n, id, revision: result.nextExpectedRevision, position: result.position?.commit ?? -1n });
+    const result = await eventually(() =>
+      client.appendToStream(stream, jsonEvent({ id, type: 'Numbered', data: { n } }), { expectedRevision }),
+    );
+    journal.add({
+      stream,
+      n,
+      id,
+      revision: result.nextExpectedRevision,
+      position: result.position?.commit ?? -1n,
+    });
   }
 };
 
@@ -197,7 +254,9 @@ describe('durability', () => {
     const journal = openJournal();
     let isOver = false;
     const client = EventStoreDBClient.connectionString(embedded.eventStoreUrl);
-    const writers = Array.from({ length: 6 }, (_, w) => writeUntil(client, `${prefix}-${w}`, () => isOver, journal));
+    const writers = Array.from({ length: 6 }, (_, w) =>
+      writeUntil(client, `${prefix}-${w}`, () => isOver, journal),
+    );
     for (let cycle = 0; cycle < cycles; cycle += 1) {
       const { postgres, eventStore } = embedded.pids();
       await journal.more(randomInt(20, 400));
@@ -210,19 +269,35 @@ describe('durability', () => {
     const all = await collect(client.readAll());
     await client.dispose();
     const stored = all.filter((one) => one.event?.streamId.startsWith(prefix)).map((one) => one.event);
-    const places = new Map(stored.map((event) => [event?.id, { revision: event?.revision, position: event?.position?.commit }]));
+    const places = new Map(
+      stored.map((event) => [event?.id, { revision: event?.revision, position: event?.position?.commit }]),
+    );
     assert.equal(places.size, stored.length, 'an event is stored twice');
-    for (const one of journal.entries) assert.deepEqual(places.get(one.id), { revision: one.revision, position: one.position }, `${one.stream}@${one.n}`);
+    for (const one of journal.entries)
+      assert.deepEqual(
+        places.get(one.id),
+        { revision: one.revision, position: one.position },
+        `${one.stream}@${one.n}`,
+      );
     assert.equal(stored.length, journal.entries.length);
     for (let w = 0; w < 6; w += 1) {
-      const numbers = stored.filter((event) => event?.streamId === `${prefix}-${w}`).map((event) => (event?.data as { n: number }).n);
-      assert.deepEqual(numbers, numbers.map((_, n) => n));
+      const numbers = stored
+        .filter((event) => event?.streamId === `${prefix}-${w}`)
+        .map((event) => (event?.data as { n: number } | undefined)?.n);
+      assert.deepEqual(
+        numbers,
+        numbers.map((_, n) => n),
+      );
     }
   });
 
   it('every stored event agrees with its checksum', async () => {
     const sql = openSql(await ensureDatabase(embedded.databaseUrl, 'eventstore'), { max: 1 });
-    const sums = new Map((await sql<{ position: bigint; checksum: number }[]>`select position, checksum from event_store.events`).map((row) => [row.position, row.checksum]));
+    const sums = new Map(
+      (
+        await sql<{ position: bigint; checksum: number }[]>`select position, checksum from event_store.events`
+      ).map((row) => [row.position, row.checksum]),
+    );
     const events = await pageForwards(sql, 0n, 1_000_000);
     assert.ok(events.length > 100);
     for (const event of events) assert.equal(checksumOf(event), sums.get(event.position));

@@ -2,17 +2,33 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { tombstoneRevision } from '../../embedded/event-store/event.ts';
-import { decideAppend, decideRemoval, type Expected, type KnownIds } from '../../embedded/event-store/expected.ts';
+import {
+  decideAppend,
+  decideRemoval,
+  type Expected,
+  type KnownIds,
+} from '../../embedded/event-store/expected.ts';
 import { compileFilter } from '../../embedded/event-store/filter.ts';
 import { openIdMemory } from '../../embedded/event-store/id-memory.ts';
 import { nextPageSize, pagesOf } from '../../embedded/event-store/pages.ts';
 import { openRecent } from '../../embedded/event-store/recent.ts';
 import { readSettings, withTruncateBefore } from '../../embedded/event-store/settings.ts';
 
-const facts = (current: bigint, softDeleted = false, hasMetadata = false) => ({ current, softDeleted, hasMetadata });
+const facts = (current: bigint, softDeleted = false, hasMetadata = false) => ({
+  current,
+  softDeleted,
+  hasMetadata,
+});
 const knowing = (places: Record<string, bigint>, stored?: Record<string, string>): KnownIds => ({
-  remembered: (id) => (places[id] === undefined ? undefined : { revision: places[id], position: places[id] + 100n }),
-  ...(stored ? { stored: new Map(Object.entries(stored).map(([at, id]) => [BigInt(at), { id, position: BigInt(at) + 100n }])) } : {}),
+  remembered: (id) =>
+    places[id] === undefined ? undefined : { revision: places[id], position: places[id] + 100n },
+  ...(stored
+    ? {
+        stored: new Map(
+          Object.entries(stored).map(([at, id]) => [BigInt(at), { id, position: BigInt(at) + 100n }]),
+        ),
+      }
+    : {}),
 });
 const nothingKnown = knowing({});
 
@@ -32,7 +48,14 @@ describe('expected versions', () => {
     ['behind, stored', 0n, ['a', 'b'], facts(3n), knowing({}, { 1: 'a', 2: 'b' }), 'repeat'],
     ['behind, remembered', 0n, ['a', 'b'], facts(3n), knowing({ a: 1n, b: 2n }), 'repeat'],
     ['behind, first differs', 0n, ['x'], facts(3n), knowing({}, { 1: 'a' }), 'wrong-expected-version'],
-    ['behind, later differs', 0n, ['a', 'x'], facts(3n), knowing({ a: 1n }, { 2: 'b' }), 'wrong-expected-version'],
+    [
+      'behind, later differs',
+      0n,
+      ['a', 'x'],
+      facts(3n),
+      knowing({ a: 1n }, { 2: 'b' }),
+      'wrong-expected-version',
+    ],
     ['behind, beyond the end', 2n, ['a', 'b'], facts(3n), knowing({ a: 3n }), 'wrong-expected-version'],
     ['behind, empty', 0n, [], facts(3n), nothingKnown, 'wrong-expected-version'],
     ['ahead', 7n, ['a'], facts(3n), nothingKnown, 'wrong-expected-version'],
@@ -63,14 +86,22 @@ describe('expected versions', () => {
 describe('settings', () => {
   const read = (json: string) => readSettings(Buffer.from(json));
   it('reads limits and ignores what is not one', () => {
-    assert.deepEqual(read('{"$maxCount":3,"$maxAge":60,"$tb":7,"$acl":{}}'), { maxCount: 3n, maxAgeSeconds: 60n, truncateBefore: 7n });
-    for (const odd of ['', 'null', '[]', '"x"', '{', '{"$maxCount":-1,"$maxAge":"x","$tb":1.5}']) assert.deepEqual(read(odd), {});
+    assert.deepEqual(read('{"$maxCount":3,"$maxAge":60,"$tb":7,"$acl":{}}'), {
+      maxCount: 3n,
+      maxAgeSeconds: 60n,
+      truncateBefore: 7n,
+    });
+    for (const odd of ['', 'null', '[]', '"x"', '{', '{"$maxCount":-1,"$maxAge":"x","$tb":1.5}'])
+      assert.deepEqual(read(odd), {});
   });
   it('reads "deleted" although JSON cannot hold the number', () => {
     assert.equal(read('{"$tb":9223372036854775807}').truncateBefore, tombstoneRevision);
   });
   it('moves $tb and keeps the rest', () => {
-    assert.deepEqual(JSON.parse(String(withTruncateBefore(Buffer.from('{"$tb":9223372036854775807,"a":1}'), 5n))), { $tb: 5, a: 1 });
+    assert.deepEqual(
+      JSON.parse(String(withTruncateBefore(Buffer.from('{"$tb":9223372036854775807,"a":1}'), 5n))),
+      { $tb: 5, a: 1 },
+    );
     assert.equal(withTruncateBefore(Buffer.from('x'), 5n), undefined);
   });
 });
@@ -84,17 +115,37 @@ describe('filters', () => {
   };
   it('prefixes are literal', () => {
     const filter = compileFilter({ on: 'stream', prefixes: ['a.', 'b'], regex: '' });
-    assert.ok(typeof filter === 'function' && filter(event('a.x', '')) && filter(event('bcd', '')) && !filter(event('aXx', '')));
+    assert.ok(
+      typeof filter === 'function' &&
+        filter(event('a.x', '')) &&
+        filter(event('bcd', '')) &&
+        !filter(event('aXx', '')),
+    );
   });
   it('understands the .NET notation in use', () => {
     assert.ok(matches('^[^$].*', 'Type') && !matches('^[^$].*', '$Type'));
-    assert.ok(matches('(?i)^type$', 'TYPE') && matches('\\AType\\z', 'Type') && matches('^\\p{Lu}', 'Ärger') && matches('(?<x>a|b)c', 'bc'));
+    assert.ok(
+      matches('(?i)^type$', 'TYPE') &&
+        matches('\\AType\\z', 'Type') &&
+        matches('^\\p{Lu}', 'Ärger') &&
+        matches('(?<x>a|b)c', 'bc'),
+    );
   });
   it('takes patterns that backtrack little and refuses those that may run for ever', () => {
     assert.equal(typeof regex('^(?!Internal)\\w+$'), 'function');
-    for (const pattern of ['^(?=(a+)+$)a', '(?!x)(a*)*b', '(a|a+)+\\1', '(?i)(.*)*x', '(', 'x'.repeat(2_000), '']) assert.equal(typeof regex(pattern), 'string', pattern);
+    for (const pattern of [
+      '^(?=(a+)+$)a',
+      '(?!x)(a*)*b',
+      '(a|a+)+\\1',
+      '(?i)(.*)*x',
+      '(',
+      'x'.repeat(2_000),
+      '',
+    ])
+      assert.equal(typeof regex(pattern), 'string', pattern);
   });
-  it('a pattern that would backtrack for ever elsewhere is quick here', () => assert.equal(matches('^(a+)+$', `${'a'.repeat(50_000)}b`), false));
+  it('a pattern that would backtrack for ever elsewhere is quick here', () =>
+    assert.equal(matches('^(a+)+$', `${'a'.repeat(50_000)}b`), false));
 });
 
 describe('memories', () => {
@@ -110,7 +161,8 @@ describe('memories', () => {
     assert.equal(ids.find('b', 's')?.revision, 1n);
   });
 
-  const at = (position: bigint) => ({ position, stream: 's', type: 't', data: new Uint8Array(), metadata: new Uint8Array() }) as never;
+  const at = (position: bigint) =>
+    ({ position, stream: 's', type: 't', data: new Uint8Array(), metadata: new Uint8Array() }) as never;
   it('recent events say when they no longer reach back', async () => {
     const recent = openRecent(3, 1e9);
     recent.reset(10n);
@@ -130,13 +182,21 @@ describe('memories', () => {
   });
 
   it('pages follow one another without gap, however large events are', async () => {
-    const all = Array.from({ length: 3_000 }, (_, n) => ({ position: BigInt(n), type: '', data: new Uint8Array(), metadata: new Uint8Array() }) as never);
-    const fetch = async (last: { position: bigint } | undefined, limit: number) => all.slice(last ? Number(last.position) + 1 : 0).slice(0, limit);
+    const all = Array.from(
+      { length: 3_000 },
+      (_, n) =>
+        ({ position: BigInt(n), type: '', data: new Uint8Array(), metadata: new Uint8Array() }) as never,
+    );
+    const fetch = async (last: { position: bigint } | undefined, limit: number) =>
+      all.slice(last ? Number(last.position) + 1 : 0).slice(0, limit);
     for (const wanted of [1, 127, 128, 129, 2_999, 3_000, 9_000]) {
       const got: unknown[] = [];
       for await (const page of pagesOf(fetch, wanted)) got.push(...page);
       assert.deepEqual(got, all.slice(0, wanted));
     }
-    assert.equal(nextPageSize(128, [{ type: '', data: new Uint8Array(5e6), metadata: new Uint8Array() } as never]), 64);
+    assert.equal(
+      nextPageSize(128, [{ type: '', data: new Uint8Array(5e6), metadata: new Uint8Array() } as never]),
+      64,
+    );
   });
 });

@@ -8,9 +8,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EventStoreDBClient, type JSONEventType, jsonEvent, type ResolvedEvent } from '@eventstore/db-client';
-import { type EventStoreProcess, startEventStoreProcess } from '../../embedded/event-store/process.ts';
+import { startEventStoreProcess } from '../../embedded/event-store/process.ts';
 import { type EmbeddedPostgres, ensureDatabase, startPostgres } from '../../embedded/postgres.ts';
 import { openLog } from '../../platform/log.ts';
+import { openSql } from '../../platform/sql.ts';
 
 export const log = openLog({ level: process.env['MUSTER_TEST_LOG'] ?? 'silent', name: 'test' });
 
@@ -43,29 +44,50 @@ export interface Contract {
   stop(): Promise<void>;
 }
 
+/** The run's shared PostgreSQL where there is one (test/support/run.ts), else one of this file's own. */
+const anyPostgres = async (): Promise<{ url: string; stop(): Promise<void> }> => {
+  const shared = process.env['MUSTER_TEST_POSTGRES'];
+  return shared === undefined ? openPostgres() : { url: shared, stop: async () => {} };
+};
+
+const dropDatabase = async (serverUrl: string, name: string): Promise<void> => {
+  const sql = openSql(serverUrl, { max: 1 });
+  await sql`drop database if exists ${sql(name)} with (force)`;
+  await sql.end();
+};
+
+/** An embedded store in a process of its own, as in production: client and server would else share one core. */
+const openEmbeddedStore = async (): Promise<{ url: string; stop(): Promise<void> }> => {
+  const postgres = await anyPostgres();
+  const name = `contract_${randomUUID().replaceAll('-', '')}`;
+  const databaseUrl = await ensureDatabase(postgres.url, name);
+  const store = await startEventStoreProcess({ port: 0, databaseUrl }, { log });
+  return {
+    url: `esdb://127.0.0.1:${store.port}?tls=false`,
+    stop: async () => {
+      await store.stop();
+      await dropDatabase(postgres.url, name);
+      await postgres.stop();
+    },
+  };
+};
+
 export const openContract = async (): Promise<Contract> => {
   const configured = process.env['EVENTSTORE_URL'];
   const clients: EventStoreDBClient[] = [];
-  let postgres: EmbeddedPostgres | undefined;
-  let server: EventStoreProcess | undefined;
-  if (configured === undefined) {
-    postgres = await openPostgres();
-    // In a process of its own, as in production: client and server would else share one core.
-    server = await startEventStoreProcess({ port: 0, databaseUrl: await ensureDatabase(postgres.url, 'contract') }, { log });
-  }
-  const url = configured ?? `esdb://127.0.0.1:${server?.port}?tls=false`;
+  const server =
+    configured === undefined ? await openEmbeddedStore() : { url: configured, stop: async () => {} };
   return {
-    url,
+    url: server.url,
     isEmbedded: configured === undefined,
     client: (options = '') => {
-      const client = EventStoreDBClient.connectionString(url + options);
+      const client = EventStoreDBClient.connectionString(server.url + options);
       clients.push(client);
       return client;
     },
     stop: async () => {
       await Promise.all(clients.map((client) => client.dispose()));
-      await server?.stop();
-      await postgres?.stop();
+      await server.stop();
     },
   };
 };
