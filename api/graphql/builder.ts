@@ -120,7 +120,12 @@ export const ErrorInterface = builder.interfaceRef<Error>('Error').implement({
   }),
 });
 
-const sayOf = (error: Error) => particularsOf(error instanceof RefusedError ? error.refusal : error);
+/** Particulars of an error as Pothos hands it over: behind a proxy, which `instanceof` does not see through. */
+const sayOf = (error: Error) => {
+  if ('refusal' in error) return particularsOf(error.refusal);
+  const { code, message, field } = error as MusterError;
+  return particularsOf(new MusterError(code, message, field === undefined ? {} : { field }));
+};
 
 builder.objectType(RefusedError, {
   name: 'Refusal',

@@ -39,12 +39,12 @@ export const openAttempts = (sql: Sql, clock: Clock): Attempts => {
     const at = isoTime(now);
     const counted = await sql`
       insert into vault.attempts as known (subject, failures, free_at, last_at)
-      values (${subject}, 1, ${at}, ${at})
+      values (${subject}, 1, '-infinity', ${at})
       on conflict (subject) do update
         set failures = known.failures + 1, last_at = excluded.last_at,
-          free_at = excluded.last_at + make_interval(secs =>
-            case when known.failures + 1 < ${free} then 0
-              else least(${longestPauseSeconds}, power(2, least(known.failures + 1 - ${free}, 20))) end)
+          free_at = case when known.failures + 1 < ${free} then known.free_at
+            else excluded.last_at + make_interval(secs =>
+              least(${longestPauseSeconds}, power(2, least(known.failures + 1 - ${free}, 20)))) end
         where known.free_at <= excluded.last_at
       returning 1`;
     if (counted.length > 0) return 0;
@@ -62,7 +62,7 @@ export const openAttempts = (sql: Sql, clock: Clock): Attempts => {
       await sql`delete from vault.attempts where last_at < ${isoTime(clock() - forgottenAfterMs)}`;
       await sql`delete from vault.attempts where subject = ${accountSubject(account, address)}`;
       await sql`
-        update vault.attempts set failures = greatest(failures - 1, 0), free_at = last_at
+        update vault.attempts set failures = greatest(failures - 1, 0), free_at = '-infinity'
         where subject = ${addressSubject(address)}`;
     },
   };
