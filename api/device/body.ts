@@ -16,8 +16,6 @@ export const bodyLimits = {
   unpackRatio: 100,
   unpackedFloorBytes: 65_536,
   depth: 10,
-  /** The whole body must have arrived by then; the connection is cut otherwise. */
-  arrivalMs: 30_000,
 } as const;
 
 /** Bodies of at most this size are unpacked at once: a thread would cost more than it saves. */
@@ -43,24 +41,19 @@ const receive = (req: IncomingMessage): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
-    const late = setTimeout(() => req.destroy(), bodyLimits.arrivalMs);
-    const settle = (outcome: () => void) => {
-      clearTimeout(late);
-      req.removeAllListeners('data');
-      outcome();
-    };
     req.on('data', (chunk: Buffer) => {
       sizeBytes += chunk.length;
-      if (sizeBytes > bodyLimits.sizeBytes) {
-        settle(() => reject(tooLarge()));
-        req.resume();
-      } else chunks.push(chunk);
+      if (sizeBytes <= bodyLimits.sizeBytes) chunks.push(chunk);
+      else {
+        chunks.length = 0;
+        reject(tooLarge());
+        req.removeAllListeners('data').resume();
+      }
     });
-    req.once('end', () =>
-      settle(() => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))),
-    );
-    req.once('error', (cause) => settle(() => reject(cause)));
-    req.once('close', () => settle(() => reject(new MusterError('invalid-json', 'the body was cut off'))));
+    req.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+    const cutOff = () => reject(new MusterError('invalid-json', 'the body was cut off'));
+    req.once('error', cutOff);
+    req.once('close', cutOff);
   });
 
 const unpack = async (packed: Buffer): Promise<Buffer> => {

@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerConfig } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
-import { sendProblem } from '../problem.ts';
+import { methodNotAllowed, sendProblem } from '../problem.ts';
 import type { Answer } from './answer.ts';
 import { bodyLimits } from './body.ts';
 import { enrol } from './enrol.ts';
@@ -60,29 +60,28 @@ const declaredBytes = (req: IncomingMessage): number =>
 const weightOf = (req: IncomingMessage): number =>
   Math.max(1, Math.ceil(Math.min(declaredBytes(req), bodyLimits.sizeBytes) / shareBytes));
 
+/** Answers with a problem. */
+type Fail = (res: ServerResponse, error: unknown, allow?: string) => void;
+
 /** Runs a route and writes its answer, whatever it is. */
-const answer = async (
-  route: Route,
-  req: IncomingMessage,
-  res: ServerResponse,
-  fail: (error: unknown) => void,
-): Promise<void> => {
+const answer = async (route: Route, req: IncomingMessage, res: ServerResponse, fail: Fail): Promise<void> => {
   const weight = weightOf(req);
   // A large body still passes an idle server whose limit is smaller than its weight.
   if (route.inFlight > 0 && route.inFlight + weight > route.limit)
     return fail(
+      res,
       new MusterError('too-busy', 'too many requests are in flight', { retryAfterMs: comeAgainMs }),
     );
   route.inFlight += weight;
   try {
     const answered = await route.run(req);
-    if ('refusal' in answered) fail(answered.refusal);
+    if ('refusal' in answered) fail(res, answered.refusal);
     else sendJson(res, answered.status, answered.body);
   } catch (error) {
     // Node discards the rest of a refused body, which for a huge or endless one costs more than the connection.
     if (!req.complete && (req.headers['transfer-encoding'] || declaredBytes(req) > 8 * bodyLimits.sizeBytes))
       res.shouldKeepAlive = false;
-    fail(error);
+    fail(res, error);
   } finally {
     route.inFlight -= weight;
   }
@@ -102,6 +101,14 @@ export const deviceRoutes = (
     run,
     inFlight: 0,
   });
+  const fail: Fail = (res, error, allow) => {
+    const retryAfterMs = error instanceof MusterError ? error.retryAfterMs : undefined;
+    sendProblem(res, error, {
+      log,
+      ...(allow === undefined ? {} : { allow }),
+      ...(retryAfterMs === undefined ? {} : { retryAfterSeconds: Math.ceil(retryAfterMs / 1000) }),
+    });
+  };
   const description: Answer = { status: 200, body: openApiDocument };
   const routes: ReadonlyMap<string, Route> = new Map([
     ['sync', route('POST', limits.checkIns, (req) => sync(req, config, deps))],
@@ -115,17 +122,8 @@ export const deviceRoutes = (
       if (!url.startsWith(prefix)) return false;
       const query = url.indexOf('?');
       const found = routes.get(url.slice(prefix.length, query === -1 ? undefined : query));
-      const fail = (error: unknown, allow?: string): void => {
-        const retryAfterMs = error instanceof MusterError ? error.retryAfterMs : undefined;
-        sendProblem(res, error, {
-          log,
-          ...(allow === undefined ? {} : { allow }),
-          ...(retryAfterMs === undefined ? {} : { retryAfterSeconds: Math.ceil(retryAfterMs / 1000) }),
-        });
-      };
-      if (!found) fail(new MusterError('not-found', 'no such device route'));
-      else if (req.method !== found.method)
-        fail(new MusterError('method-not-allowed', `only ${found.method}`), found.method);
+      if (!found) fail(res, new MusterError('not-found', 'no such device route'));
+      else if (req.method !== found.method) fail(res, methodNotAllowed(found.method), found.method);
       else await answer(found, req, res, fail);
       return true;
     },
