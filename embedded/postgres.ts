@@ -10,7 +10,7 @@ import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
 import { findBinaries } from './postgres/binaries.ts';
 import { clientFor } from './postgres/client.ts';
-import { clearLeftovers, prepareCluster } from './postgres/cluster.ts';
+import { clearLeftovers, prepareCluster, removeSocketDir } from './postgres/cluster.ts';
 import { takeOwnerLock } from './postgres/owner-lock.ts';
 import { clusterUrl, freePort, type Postmaster, startPostmaster } from './postgres/postmaster.ts';
 import { chooseRunAs } from './postgres/run-as.ts';
@@ -77,7 +77,15 @@ export const startPostgres = async (
       { dataDir: config.dataDir, runAs: runAs.description, postgresPid: supervised.pid() },
       'postgres started',
     );
-    return { ...supervised, url: clusterUrl(cluster, port), stop: () => supervised.stop().finally(unlock) };
+    return {
+      ...supervised,
+      url: clusterUrl(cluster, port),
+      stop: () =>
+        supervised.stop().finally(() => {
+          removeSocketDir(cluster);
+          unlock();
+        }),
+    };
   } catch (error) {
     unlock();
     throw error;

@@ -17,6 +17,7 @@ import {
   readFileSync,
   realpathSync,
   renameSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -251,5 +252,12 @@ export const clearLeftovers = async (cluster: Cluster): Promise<void> => {
     rmSync(join(cluster.folder, 'postmaster.pid'));
 };
 
-/** Folder of a cluster's parent, for messages and locks. */
-export const homeOf = (cluster: Cluster): string => dirname(cluster.folder);
+/** Removes the socket folder of a stopped cluster when it lies outside the data folder; harmless while in use. */
+export const removeSocketDir = (cluster: Cluster): void => {
+  if (cluster.socketDir === undefined || cluster.socketDir.startsWith(dirname(cluster.folder))) return;
+  try {
+    rmdirSync(cluster.socketDir);
+  } catch {
+    // Not empty or already gone.
+  }
+};

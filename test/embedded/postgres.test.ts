@@ -212,7 +212,7 @@ describe('postgres', () => {
       assert.ok(!socketDir.startsWith(path));
       assert.deepEqual(await query(postgres.url, 'select 1 as one'), [{ one: 1 }]);
       await postgres.stop();
-      rmSync(socketDir, { recursive: true });
+      assert.equal(existsSync(socketDir), false);
     }),
   );
 
@@ -249,7 +249,7 @@ describe('users', () => {
       assert.deepEqual(await answer(postgres.url, 'select 1 as one'), [{ one: 1 }]);
       const socketDir = new URL(postgres.url).searchParams.get('host') as string;
       await postgres.stop();
-      rmSync(socketDir, { recursive: true, force: true });
+      assert.equal(existsSync(socketDir), false);
     } finally {
       rmSync(closed, { recursive: true });
     }
