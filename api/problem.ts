@@ -88,13 +88,21 @@ const innerFaults: readonly ErrorCode[] = [
 /** Whether the caller can do nothing about an error, so that it belongs into the log. */
 export const isInnerFault = (code: ErrorCode): boolean => innerFaults.includes(code);
 
-/** Particulars of a refusal, of a MusterError, or (`internal`) of anything else that was thrown. */
+/** Codes by which drivers tell that a server is away: Node's, postgres.js's, and PostgreSQL's classes 08, 53, 57P. */
+const outage = /^(ECONN(REFUSED|RESET)|EPIPE|ENOENT|ETIMEDOUT|CONNECT(_TIMEOUT|ION_\w+)|08...|53...|57P..)$/;
+
+const codeOfThrown = (error: unknown): 'dependency-unavailable' | 'internal' => {
+  const { code } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown };
+  return error instanceof Error && outage.test(String(code)) ? 'dependency-unavailable' : 'internal';
+};
+
+/** Particulars of a refusal, a MusterError, or anything else that was thrown: an outage of a database, or `internal`. */
 export const particularsOf = (error: unknown): Particulars => {
   const { code, detail, field } = isRefusal(error)
     ? { code: error.refused, detail: error.detail, field: error.field }
     : error instanceof MusterError
       ? { code: error.code, detail: error.message, field: error.field }
-      : { code: 'internal' as const, detail: undefined, field: undefined };
+      : { code: codeOfThrown(error), detail: undefined, field: undefined };
   const { title, advice } = describeCode(code);
   const inner = isInnerFault(code);
   return {
