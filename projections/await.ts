@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deps } from '../platform/deps.ts';
-import { projectedChannel } from './run.ts';
+import { projectedChannel } from './schema.ts';
 import { openSession } from './session.ts';
 
 /** Knows how far every read model has come. */
@@ -59,13 +59,16 @@ export const openProjectionWaiter = async (
 
   const listen = async () => {
     const session = await openSession(deps.databaseUrl, 'muster-await');
+    let told = false;
     session.client.on('notification', ({ payload }) => {
+      told = true;
       if (payload) advance(BigInt(payload));
     });
     await session.client.query(`listen ${projectedChannel}`);
-    // What was told while nobody listened; asked on this connection, so that it cannot overtake what is told now.
+    // What was told while nobody listened; whatever is told from now on is newer.
     const asked = session.client.query<{ position: string | null }>(leastPosition);
-    advance(positionIn(await asked.then(({ rows }) => rows, orNone)));
+    const before = positionIn(await asked.then(({ rows }) => rows, orNone));
+    if (!told) advance(before);
     return session;
   };
 

@@ -24,6 +24,7 @@ const unread = {
   recentTransfers: initialDevice.recentTransfers,
   tokenHash: null,
   enrolmentRequestId: null,
+  lastWake: null,
 };
 type Known = Omit<DeviceState, keyof typeof unread> & { readonly verdictAt: string | null };
 

@@ -38,6 +38,8 @@ type Existing = Exclude<EnrolmentState, { status: 'none' }> & {
 
 const evolve = (state: Existing | undefined, event: Fact<EnrolmentEvent>): Existing => ({
   ...(evolveEnrolment(state ?? initialEnrolment, event) as Existing),
+  // Only the write side needs to recognise a repeated request.
+  requestId: null,
   createdAt: state?.createdAt ?? event.at,
   codeHash: event.type === 'EnrolmentCreated' ? event.data.codeHash : (state?.codeHash ?? ''),
 });

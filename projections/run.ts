@@ -6,13 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deps } from '../platform/deps.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { StoredEvent } from '../platform/event-store.ts';
-import type { Transaction } from '../platform/sql.ts';
+import { transaction } from '../platform/sql.ts';
 import { takeLead } from './lead.ts';
 import { type Projection, schemaOf } from './projection.ts';
-import { prepare, swap } from './schema.ts';
-
-/** Channel on which each commit tells how far every read model has come. */
-export const projectedChannel = 'muster_projected';
+import { prepare, swap, tellPosition } from './schema.ts';
 
 /** How the read side stands: `position` is how far every read model has come; `reason` says why it failed. */
 export interface ProjectorState {
@@ -50,8 +47,7 @@ const project = async (
   position: bigint,
 ): Promise<void> => {
   const names = group.map(({ projection: { name, version } }) => ({ name, version }));
-  await deps.sql.begin(async (transaction) => {
-    const tx = transaction as Transaction;
+  await transaction(deps.sql, async (tx) => {
     const path = group.map(({ projection }) => schemaOf(projection)).join(', ');
     const [, rows] = await Promise.all([
       tx.unsafe(`set local search_path to ${path}`),
@@ -80,7 +76,7 @@ const project = async (
         update read.checkpoints c set position = greatest(c.position, ${position.toString()}::bigint)
         from jsonb_to_recordset(${tx.json(names)}) as k(name text, version int)
         where c.name = k.name and c.version = k.version`,
-      tx`select pg_notify(${projectedChannel}, min(position)::text) from read.checkpoints where live`,
+      tellPosition(tx),
     ]);
   });
   for (const running of group) if (running.position < position) running.position = position;

@@ -3,9 +3,12 @@
  * security on every table, and the views of schema `read` that lead to the version in use. Called by run.ts.
  */
 import { MusterError } from '../platform/errors.ts';
-import { readerRole, type Sql, type Transaction } from '../platform/sql.ts';
+import { readerRole, type Sql, type Transaction, transaction } from '../platform/sql.ts';
 import { operatorRole } from './operator.ts';
 import { type Projection, schemaOf, type Table } from './projection.ts';
+
+/** Channel on which each commit tells how far every read model has come. */
+export const projectedChannel = 'muster_projected';
 
 /** How far a version of a projection has come (-1n: nowhere), and whether the views lead to it. */
 export interface Checkpoint {
@@ -165,12 +168,11 @@ const dropViews = async (tx: Transaction, projection: Projection): Promise<void>
  * Creates what is missing and drops what no registered projection uses. A projection whose tables or checkpoint are
  * gone starts again from the beginning of the log. Answers the checkpoint of each registered projection.
  */
-export const prepare = async (
+export const prepare = (
   sql: Sql,
   projections: readonly Projection[],
 ): Promise<ReadonlyMap<string, Checkpoint>> =>
-  (await sql.begin(async (transaction) => {
-    const tx = transaction as Transaction;
+  transaction(sql, async (tx) => {
     await tx.unsafe(`
       create schema if not exists read;
       grant usage on schema read to ${readerRole}, ${operatorRole};
@@ -190,11 +192,16 @@ export const prepare = async (
         rows.find((row) => row.name === name && row.version === version) as Checkpoint,
       ]),
     );
-  })) as unknown as ReadonlyMap<string, Checkpoint>;
+  });
+
+/** Tells, once the transaction commits, how far all that is read has come. */
+export const tellPosition = (tx: Transaction): PromiseLike<unknown> =>
+  // Not begun until somebody waits for it: it must follow the update of the checkpoints it tells.
+  tx`select pg_notify(${projectedChannel}, min(position)::text) from read.checkpoints where live`;
 
 /** Lets the views lead to versions that have caught up, and drops the versions they replace: in one transaction. */
-export const swap = async (sql: Sql, projections: readonly Projection[]): Promise<void> => {
-  await sql.begin(async (tx) => {
-    for (const projection of projections) await goLive(tx as Transaction, projection);
+export const swap = (sql: Sql, projections: readonly Projection[]): Promise<void> =>
+  transaction(sql, async (tx) => {
+    for (const projection of projections) await goLive(tx, projection);
+    await tellPosition(tx);
   });
-};

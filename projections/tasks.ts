@@ -107,12 +107,13 @@ const countTransfers = async (tx: Transaction, folded: readonly FoldedEntity<Tas
       reached.set(`${id}/${deviceId}`, { tenant_id: tenantId, transfer_id: transferId, device_id: deviceId });
   }
   if (changes.size === 0) return;
+  const columns = tx.unsafe(taskStates.join(', '));
+  const sums = taskStates.map((state) => `${state} = transfer_counts.${state} + excluded.${state}`);
   await tx`
-    insert into transfer_counts (tenant_id, transfer_id, ${tx([...taskStates])})
-    select tenant_id, transfer_id, ${tx([...taskStates])}
+    insert into transfer_counts (tenant_id, transfer_id, ${columns})
+    select tenant_id, transfer_id, ${columns}
     from jsonb_populate_recordset(null::transfer_counts, ${tx.json([...changes.values()] as never)})
-    on conflict (tenant_id, transfer_id) do update set
-      ${tx.unsafe(taskStates.map((state) => `${state} = transfer_counts.${state} + excluded.${state}`).join(', '))}`;
+    on conflict (tenant_id, transfer_id) do update set ${tx.unsafe(sums.join(', '))}`;
   await saveRows(tx, 'transfer_devices', ['transfer_id', 'device_id'], [...reached.values()]);
 };
 
