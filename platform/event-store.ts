@@ -5,13 +5,16 @@
 import {
   type AllStreamSubscription,
   type AppendExpectedRevision,
+  BACKWARDS,
   END,
   EventStoreDBClient,
   FORWARDS,
   jsonEvent,
+  MaxAppendSizeExceededError,
   NO_STREAM,
   type ResolvedEvent,
   START,
+  type StreamingRead,
   StreamNotFoundError,
   streamNameFilter,
   WrongExpectedVersionError,
@@ -76,7 +79,10 @@ export interface Appended {
 
 /** The log. Outages throw `dependency-unavailable`; an event nobody can read throws `event-unreadable`. */
 export interface EventStore {
-  /** Appends atomically at `expected` (-1n: the stream is new); `'conflict'` when the stream has moved on. */
+  /**
+   * Appends atomically at `expected` (-1n: the stream is new); `'conflict'` when the stream has moved on. Throws
+   * `body-too-large` when the store takes no append of that size (1 MiB unless configured otherwise).
+   */
   append(stream: string, events: readonly NewEvent[], expected: bigint): Promise<Appended | 'conflict'>;
   /** Reads a stream forwards from `fromRevision` (inclusive); a missing stream is empty. */
   readStream(stream: string, fromRevision: bigint): AsyncGenerator<StoredEvent>;
@@ -158,6 +164,33 @@ const outage = (cause: unknown): MusterError =>
         { cause },
       );
 
+/** The client gives up after 10 s by itself, except on a connection that broke before it noticed. */
+const answerTimeoutMs = 12_000;
+
+/** Settles as `answer` does, or throws when it has not settled in time: some broken appends never do. */
+const inTime = async <T>(answer: Promise<T>): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer in time')), answerTimeoutMs);
+  });
+  try {
+    return await Promise.race([answer, silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+/** Everything of a read; one that its reader abandons is cancelled, since the client would wait for its end. */
+async function* drain(read: StreamingRead<ResolvedEvent>): AsyncGenerator<ResolvedEvent> {
+  let ended = false;
+  try {
+    for await (const resolved of read) yield resolved;
+    ended = true;
+  } finally {
+    if (!ended) await read.cancel();
+  }
+}
+
 const append = async (
   client: EventStoreDBClient,
   stream: string,
@@ -166,20 +199,19 @@ const append = async (
 ): Promise<Appended | 'conflict'> => {
   const expectedRevision: AppendExpectedRevision = expected < 0n ? NO_STREAM : expected;
   try {
-    const result = await client.appendToStream(
-      stream,
-      events.map((event) =>
-        jsonEvent({
-          ...event,
-          data: event.data as Record<string, unknown>,
-          metadata: event.metadata as unknown as Record<string, unknown>,
-        }),
-      ),
-      { expectedRevision },
+    const stored = events.map((event) =>
+      jsonEvent({
+        ...event,
+        data: event.data as Record<string, unknown>,
+        metadata: event.metadata as unknown as Record<string, unknown>,
+      }),
     );
+    const result = await inTime(client.appendToStream(stream, stored, { expectedRevision }));
     return { revision: result.nextExpectedRevision, position: result.position?.commit ?? 0n };
   } catch (cause) {
     if (cause instanceof WrongExpectedVersionError) return 'conflict';
+    if (cause instanceof MaxAppendSizeExceededError)
+      throw new MusterError('body-too-large', 'more than can be stored at once', { cause });
     throw outage(cause);
   }
 };
@@ -190,7 +222,7 @@ async function* readStream(
   fromRevision: bigint,
 ): AsyncGenerator<StoredEvent> {
   try {
-    for await (const resolved of client.readStream(stream, { direction: FORWARDS, fromRevision }))
+    for await (const resolved of drain(client.readStream(stream, { direction: FORWARDS, fromRevision })))
       yield decode(resolved);
   } catch (cause) {
     if (cause instanceof StreamNotFoundError) return;
@@ -205,7 +237,7 @@ async function* readAll(
   const { afterPosition = -1n, tenantId } = options;
   const fromPosition = afterPosition < 0n ? START : { commit: afterPosition, prepare: afterPosition };
   try {
-    for await (const resolved of client.readAll({ direction: FORWARDS, fromPosition })) {
+    for await (const resolved of drain(client.readAll({ direction: FORWARDS, fromPosition }))) {
       const name = resolved.event && splitStream(resolved.event.streamId);
       if (!name || (tenantId && name.tenantId !== tenantId)) continue;
       const event = decode(resolved);
@@ -306,14 +338,11 @@ export const openEventStore = (connectionString: string): EventStore => {
     follow: (options) => follow(client, options),
     async lastPosition() {
       try {
-        for await (const resolved of client.readAll({
-          direction: 'backwards',
-          fromPosition: END,
-          maxCount: 1,
-        })) {
-          return resolved.event?.position?.commit ?? resolved.commitPosition ?? 0n;
-        }
-        return 0n;
+        let last = 0n;
+        const newest = client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 });
+        for await (const { event, commitPosition } of newest)
+          last = event?.position?.commit ?? commitPosition ?? 0n;
+        return last;
       } catch (cause) {
         throw outage(cause);
       }
