@@ -41,9 +41,12 @@ export interface SimulatedDevice {
   readonly reported: Readonly<Record<string, unknown>>;
   /**
    * Checks in, reporting `inventory` values that changed and the results of what the last reply asked for. To repeat a
-   * check-in whose reply was lost, give its `checkInId` again.
+   * check-in whose reply was lost, give its `checkInId` again; `push` tells where the device can be woken.
    */
-  checkIn(inventory?: Record<string, unknown>, checkInId?: string): Promise<SyncReply>;
+  checkIn(
+    inventory?: Record<string, unknown>,
+    more?: { readonly checkInId?: string; readonly push?: { provider: string; token: string } },
+  ): Promise<SyncReply>;
 }
 
 const expectStatus = (answer: { status: number; body: unknown }, status: number, what: string): void => {
@@ -76,10 +79,10 @@ export const enrolDevice = async (
     deviceId,
     acknowledged,
     reported,
-    async checkIn(changes, checkInId = newUuid()) {
+    async checkIn(changes, { checkInId = newUuid(), push } = {}) {
       const reply = await client.post<SyncReply>(
         '/device/v1/sync',
-        { checkInId, ...(changes ? { inventory: changes } : {}), taskResults, appliedPolicies },
+        { checkInId, inventory: changes, push, taskResults, appliedPolicies },
         deviceToken,
       );
       expectStatus(reply, 200, 'check-in');

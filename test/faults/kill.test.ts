@@ -54,7 +54,7 @@ const keepCheckingIn = async (
     const checkInId = newUuid();
     for (let answered = false; !answered; ) {
       try {
-        await device.checkIn({ batteryPercent: turn % 100 }, checkInId);
+        await device.checkIn({ batteryPercent: turn % 100 }, { checkInId });
         answered = true;
         acknowledged();
       } catch {

@@ -1,0 +1,237 @@
+/**
+ * A device passes muster, end to end, as its users meet it: `muster serve` and `muster proxy` as processes on embedded
+ * defaults, GraphQL, the device protocol, FCM, ActiveSync. Two tenants live side by side throughout.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import {
+  type Admin,
+  allDevices,
+  createEnrolment,
+  createTenant,
+  mutate,
+  registerProxy,
+  signInFirst,
+} from '../cli/admin.ts';
+import { type Client, openClient } from '../cli/client.ts';
+import { askForMail } from '../cli/demo/mail-client.ts';
+import { startMailServer } from '../cli/demo/mail-server.ts';
+import { freePort } from '../cli/free-port.ts';
+import { findRunning } from '../cli/running.ts';
+import { type Appearance, enrolDevice } from '../cli/simulated-device.ts';
+import { newSecret } from '../platform/new-id.ts';
+import { openSql } from '../platform/sql.ts';
+import { startFcm } from './support/fcm.ts';
+import { type Command, type MusterServer, startCommand, startMuster } from './support/muster.ts';
+
+const dataDir = mkdtempSync(join(tmpdir(), 'muster-end-'));
+const operatorPassword = newSecret();
+const easDeviceId = 'SEC1A2B3C4D5E6F70';
+const looks: Appearance = {
+  platform: 'android',
+  name: 'A phone',
+  inventory: { osVersion: '14', easDeviceId, rooted: false, screenLock: true, encrypted: true },
+  apps: [{ id: 'com.example.mail', name: 'Mail', version: '1.0' }],
+};
+
+let fcm: Awaited<ReturnType<typeof startFcm>>;
+let server: MusterServer;
+let client: Client;
+let contoso: Admin;
+let fabrikam: Admin;
+
+const settings = async () => ({
+  MUSTER_PORT: String(await freePort()),
+  MUSTER_FCM_ENDPOINT: fcm.endpoint,
+  MUSTER_FCM_SERVICE_ACCOUNT: fcm.serviceAccountFile,
+});
+
+const restart = async (): Promise<void> => {
+  await client?.close();
+  server = await startMuster(dataDir, await settings());
+  client = openClient(server.url);
+};
+
+/** Repeats `look` until it answers something; read models and feeds follow the log within moments, but follow it. */
+const eventually = async <T>(look: () => Promise<T | undefined>): Promise<T> => {
+  for (;;) {
+    const seen = await look();
+    if (seen !== undefined) return seen;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+};
+
+const onlyDevice = async (admin: Admin) => {
+  for await (const device of allDevices(admin)) return device;
+  return undefined;
+};
+
+before(async () => {
+  fcm = await startFcm();
+  await restart();
+  const password = server.password as string;
+  const operator = await signInFirst(
+    client,
+    { tenantSlug: 'operator', email: 'operator@muster.local', password },
+    operatorPassword,
+  );
+  const tenantOf = (slug: string) => ({
+    name: slug,
+    slug,
+    email: `admin@${slug}.example`,
+    password: `${slug}-and-then-some`,
+  });
+  contoso = (await createTenant(operator, tenantOf('contoso'))).admin;
+  fabrikam = (await createTenant(operator, tenantOf('fabrikam'))).admin;
+});
+
+after(async () => {
+  await client.close();
+  await server.stop();
+  await fcm.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+test('a device enrols, complies, is woken, works, falls, is refused, and is seen by its own tenant alone', async () => {
+  const mail = await startMailServer();
+  let proxy: Command | undefined;
+  try {
+    const code = await createEnrolment(contoso, { userEmail: 'carla@contoso.example', platform: 'ANDROID' });
+    const device = await enrolDevice(client, code, looks);
+    await assert.rejects(enrolDevice(client, code, looks), /enrolment-used/);
+    const first = await device.checkIn({ batteryPercent: 50 });
+    assert.equal(first.compliance.status, 'compliant');
+    assert.deepEqual(first.tasks, []);
+
+    proxy = startCommand(
+      [
+        'proxy',
+        '--port',
+        '0',
+        '--backend',
+        mail.url,
+        '--server',
+        server.url,
+        '--state',
+        join(dataDir, 'p.ndjson'),
+      ],
+      {
+        MUSTER_PROXY_TOKEN: await registerProxy(contoso, 'Gate'),
+        MUSTER_PROXY_PUBLIC_URL: 'https://mail.contoso.example',
+      },
+    );
+    const proxyUrl = (await proxy.line(/listens on (\S+)/))[1] as string;
+    const ask = (user: string, id: string) => askForMail(proxyUrl, user, id);
+    await eventually(async () =>
+      (await ask('carla@contoso.example', easDeviceId)).status === 200 ? true : undefined,
+    );
+    assert.equal(mail.reached.length > 0, true);
+    assert.equal((await ask('carla@contoso.example', 'UNKNOWN1')).status, 403);
+    assert.equal((await ask('mallory@contoso.example', easDeviceId)).status, 403);
+
+    await device.checkIn({}, { push: { provider: 'fcm', token: 'a-registration-token' } });
+    const queued = await mutate<{ device: { openTaskCount: number } }>(
+      contoso,
+      'queueTask',
+      { deviceId: device.deviceId, task: { type: 'LOCK', parameters: { message: 'Call the help desk' } } },
+      'DevicePayload { device { openTaskCount } }',
+    );
+    assert.equal(queued.device.openTaskCount, 1);
+    await fcm.untilTaken(1);
+    assert.deepEqual(
+      fcm.taken.map(({ token, data }) => [token, data?.['type']]),
+      [['a-registration-token', 'wake']],
+    );
+    const second = await device.checkIn();
+    assert.deepEqual(
+      second.tasks.map(({ type, parameters }) => ({ type, parameters })),
+      [{ type: 'lock', parameters: { message: 'Call the help desk' } }],
+    );
+    assert.deepEqual((await device.checkIn()).tasks, []);
+
+    const reached = mail.reached.length;
+    const fallen = await device.checkIn({ screenLock: false });
+    assert.equal(fallen.compliance.status, 'non-compliant');
+    await eventually(async () =>
+      (await ask('carla@contoso.example', easDeviceId)).status === 403 ? true : undefined,
+    );
+    const seen = await eventually(async () => {
+      const shown = await onlyDevice(contoso);
+      return shown?.mailVerdict === 'DENY' ? shown : undefined;
+    });
+    assert.match(seen.mailReason, /No screen lock is set/);
+    assert.equal((await ask('carla@contoso.example', easDeviceId)).rule, 'verdict');
+    assert.ok(mail.reached.length >= reached);
+
+    assert.equal(await onlyDevice(fabrikam), undefined);
+    const other = await fabrikam.client.graphql<{ node: unknown }>(
+      'query ($id: ID!) { node(id: $id) { id } }',
+      { id: device.deviceId },
+      fabrikam.token,
+    );
+    assert.equal(other.node, null);
+    const input = { deviceId: device.deviceId, access: 'DENY' };
+    await assert.rejects(
+      mutate(fabrikam, 'setMailAccess', input, 'DevicePayload { pending }'),
+      /device-missing/,
+    );
+  } finally {
+    await proxy?.stop();
+    await mail.stop();
+  }
+});
+
+const answers = async (admin: Admin): Promise<unknown> =>
+  admin.client.graphql(
+    `{ devices(first: 20) { nodes { id name status complianceStatus mailVerdict mailReason openTaskCount violations { rule why since }
+       inventory { osVersion batteryPercent easDeviceId } apps(first: 5) { nodes { appId version } } tasks(first: 5) { nodes { id type state } } } }
+       policies(first: 100) { nodes { id name version } } compliancePolicies(first: 100) { nodes { id name version } }
+       enrolments(first: 100) { nodes { id status } } proxies(first: 100) { nodes { id name status } } accounts(first: 100) { nodes { id email status } }
+       alerts(first: 100) { nodes { id rule openedAt closedAt } } deviceCounts { total compliant nonCompliant mailDenied }
+       audit(first: 100) { nodes { position type at } } }`,
+    {},
+    admin.token,
+  );
+
+test('without its read models, a start gives the same GraphQL answers from the log alone', async () => {
+  const told = [await answers(contoso), await answers(fabrikam)];
+  const running = findRunning(dataDir);
+  assert.ok(running);
+  const sql = openSql(running.databaseUrl, { max: 1 });
+  await sql`drop schema read cascade`;
+  await sql.end();
+  await server.stop();
+  await restart();
+  const again = (admin: Admin): Admin => ({ ...admin, client });
+  const ready = async () => ((await fetch(`${server.url}/readyz`)).status === 200 ? true : undefined);
+  await eventually(ready);
+  assert.deepEqual([await answers(again(contoso)), await answers(again(fabrikam))], told);
+});
+
+test('a second server on the same data folder is refused, and replay tells the story from the log', async () => {
+  const second = startCommand(['serve', '--port', '0'], { MUSTER_DATA_DIR: dataDir });
+  assert.equal(await second.ended, 1);
+  assert.match(second.errors(), /data-dir-in-use/);
+  const replay = startCommand(['replay', '--tenant', 'contoso'], { MUSTER_DATA_DIR: dataDir });
+  assert.equal(await replay.ended, 0, replay.errors());
+  const lines = replay
+    .output()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const types = lines.map((line) => line['type']);
+  for (const type of [
+    'TenantCreated',
+    'DeviceEnrolled',
+    'DeviceCheckedIn',
+    'TaskCompleted',
+    'ComplianceVerdictReached',
+  ])
+    assert.ok(types.includes(type), type);
+  assert.doesNotMatch(replay.output(), /fabrikam/);
+  assert.doesNotMatch(replay.output(), /"tokenHash":"[0-9a-f]/);
+  const folded = lines.filter((line) => 'state' in line);
+  assert.ok(folded.some((line) => JSON.stringify(line['state']).includes('non-compliant')));
+});
