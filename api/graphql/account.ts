@@ -12,18 +12,10 @@ import { reserve } from '../reservation.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
-import {
-  act,
-  type Changed,
-  causeOf,
-  EffectInterface,
-  payloadOf,
-  refuseIf,
-  settle,
-  stateOf,
-} from './effect.ts';
+import { act, type Changed, causeOf, EffectInterface, payloadOf, refuseIf, settle } from './effect.ts';
 import { AccountStatus, Role } from './enums.ts';
 import { mutation } from './mutation.ts';
+import { requireExisting } from './references.ts';
 import { Account } from './refs.ts';
 
 builder.node(Account, {
@@ -91,6 +83,9 @@ mutation('createAccount', {
   },
 });
 
+const requireAccount = (context: ApiContext, id: AccountId) =>
+  requireExisting(context, accountDecider, id, 'account-missing', 'accountId');
+
 /** Issues a one-time password to an account that exists, and ends its sessions. */
 const issue = async (
   context: ApiContext,
@@ -112,8 +107,7 @@ mutation('resetAccountPassword', {
   type: IssuedPayload,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
-    const { status } = await stateOf(context, accountDecider, input.accountId);
-    if (status === 'none') refuseIf(refuse('account-missing', { field: 'accountId' }));
+    const { status } = await requireAccount(context, input.accountId);
     if (status === 'disabled') refuseIf(refuse('account-disabled', { field: 'accountId' }));
     return issue(context, input.accountId);
   },
@@ -131,6 +125,7 @@ mutation('disableAccount', {
     // Whoever is signed in stays able to undo what was done: a tenant never loses its last account this way.
     if (id === own)
       throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
+    await requireAccount(context, id);
     const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
     await context.credentials.sessions.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
@@ -142,7 +137,9 @@ mutation('enableAccount', {
   type: Payload,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
-    const done = await act(context, accountDecider, input.accountId, { type: 'EnableAccount' });
-    return { id: input.accountId, ...(await settle(context, done)) };
+    const id = input.accountId;
+    await requireAccount(context, id);
+    const done = await act(context, accountDecider, id, { type: 'EnableAccount' });
+    return { id, ...(await settle(context, done)) };
   },
 });

@@ -11,7 +11,8 @@ import type { Sql } from '../../platform/sql.ts';
 import { builder, RefusedError, type Types } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 
-type AnyEvent = { readonly type: string; readonly data: unknown };
+/** Any event of any aggregate. */
+export type AnyEvent = { readonly type: string; readonly data: unknown };
 
 /** What every mutation answers besides what it changed. */
 export interface Effect {

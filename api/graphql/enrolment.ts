@@ -17,7 +17,7 @@ import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, EffectInterface, payloadOf, refuseIf, settle } from './effect.ts';
 import { EnrolmentStatus, Ownership, Platform } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireDevice, requireGroup } from './references.ts';
+import { requireDevice, requireExisting, requireGroup } from './references.ts';
 import { Device, DeviceGroup, Enrolment } from './refs.ts';
 
 builder.node(Enrolment, {
@@ -141,6 +141,7 @@ mutation('revokeEnrolment', {
   input: (t) => ({ enrolmentId: t.id({ required: true }).validate(enrolmentId) }),
   run: async (input, context) => {
     const id = input.enrolmentId;
+    await requireExisting(context, enrolmentDecider, id, 'enrolment-missing', 'enrolmentId');
     const done = await act(context, enrolmentDecider, id, { type: 'RevokeEnrolment' });
     return { id, ...(await settle(context, done)) };
   },

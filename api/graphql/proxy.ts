@@ -13,6 +13,7 @@ import { signedIn } from './context.ts';
 import { act, type Changed, EffectInterface, payloadOf, settle } from './effect.ts';
 import { ProxyStatus } from './enums.ts';
 import { mutation } from './mutation.ts';
+import { requireExisting } from './references.ts';
 import { EasProxy } from './refs.ts';
 
 builder.node(EasProxy, {
@@ -78,6 +79,7 @@ mutation('replaceProxyToken', {
   input: (t) => ({ proxyId: t.id({ required: true }).validate(proxyId) }),
   run: async (input, context) => {
     const id = input.proxyId;
+    await requireExisting(context, proxyDecider, id, 'proxy-missing', 'proxyId');
     const secret = newSecret();
     const done = await act(context, proxyDecider, id, {
       type: 'ReplaceProxyToken',
@@ -94,6 +96,7 @@ mutation('revokeProxy', {
   input: (t) => ({ proxyId: t.id({ required: true }).validate(proxyId) }),
   run: async (input, context) => {
     const id = input.proxyId;
+    await requireExisting(context, proxyDecider, id, 'proxy-missing', 'proxyId');
     const done = await act(context, proxyDecider, id, { type: 'RevokeProxy' });
     return { id, ...(await settle(context, done)) };
   },

@@ -4,29 +4,43 @@
  */
 import type { ComplianceSettings } from '../../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
+import type { Decider } from '../../domain/decider.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import type { DeviceState } from '../../domain/device/device.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../../domain/ids.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import type { PolicyState } from '../../domain/policy/policy.ts';
-import { refuse } from '../../domain/refusals.ts';
+import { type RefusalCode, refuse } from '../../domain/refusals.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { Task } from '../../domain/task-bundle/tasks/index.ts';
 import { RefusedError } from './builder.ts';
 import type { ApiContext } from './context.ts';
-import { stateOf } from './effect.ts';
+import { type AnyEvent, stateOf } from './effect.ts';
+
+/** Refuses an aggregate that does not exist, with the code and input field by which it is missing. */
+export const requireExisting = async <
+  State extends { readonly status: string },
+  Command,
+  Event extends AnyEvent,
+>(
+  context: ApiContext,
+  decider: Decider<State, Command, Event>,
+  id: string,
+  code: RefusalCode,
+  field: string,
+): Promise<State> => {
+  const state = await stateOf(context, decider, id);
+  if (state.status === 'none') throw new RefusedError(refuse(code, { field }));
+  return state;
+};
 
 /** The device, whatever its status; refuses `device-missing`. */
 export const requireDevice = async (
   context: ApiContext,
   deviceId: DeviceId,
   field = 'deviceId',
-): Promise<DeviceState> => {
-  const state = await stateOf(context, deviceDecider, deviceId);
-  if (state.status === 'none') throw new RefusedError(refuse('device-missing', { field }));
-  return state;
-};
+): Promise<DeviceState> => requireExisting(context, deviceDecider, deviceId, 'device-missing', field);
 
 /** Refuses `group-missing`; null names no group and is fine. */
 export const requireGroup = async (

@@ -1,0 +1,132 @@
+/**
+ * A tenant with one of everything, made through the API alone: mutations and the device protocol.
+ * Called by test/api/{nouns,isolation,feeds}.test.ts.
+ */
+import assert from 'node:assert/strict';
+import type { ApiStage, Json, TenantStage } from './stage.ts';
+
+/** Ids of what the tenant has. */
+export interface World {
+  readonly groupId: string;
+  readonly policyId: string;
+  readonly compliancePolicyId: string;
+  readonly taskBundleId: string;
+  readonly transferId: string;
+  /** Enrolled, with one open task. */
+  readonly deviceId: string;
+  readonly deviceToken: string;
+  readonly taskId: string;
+  readonly enrolmentId: string;
+  readonly proxyId: string;
+  readonly proxyToken: string;
+  readonly accountId: string;
+}
+
+export const passcode = { passcode: { required: true, minimumLength: 6 } };
+export const rules = {
+  android: [
+    {
+      rule: 'minimum-os-version',
+      parameters: { version: '14' },
+      actions: [{ action: 'deny-mail' }, { action: 'create-alert' }],
+    },
+  ],
+};
+
+/** Enrols a device over the device protocol. */
+export const enrolDevice = async (
+  stage: ApiStage,
+  code: string,
+  report: object = {},
+): Promise<{ deviceId: string; deviceToken: string }> => {
+  const response = await fetch(`${stage.api.url}/device/v1/enroll`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ code, requestId: `enrol-${code}`, platform: 'android', name: 'Phone', ...report }),
+  });
+  const body = (await response.json()) as Json;
+  assert.equal(response.status, 201, JSON.stringify(body));
+  return body;
+};
+
+/** Checks a device in. */
+export const syncDevice = async (stage: ApiStage, token: string, body: object): Promise<Json> => {
+  const response = await fetch(`${stage.api.url}/device/v1/sync`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, body: await response.json() };
+};
+
+/** Makes one of everything. */
+export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promise<World> => {
+  const make = async (name: string, input: object, type: string, fields: string): Promise<Json> => {
+    const made = await client.mutate(name, input, type, `pending position ${fields}`);
+    assert.equal(made.pending, false, JSON.stringify(made));
+    assert.match(made.position, /^\d+$/);
+    return made;
+  };
+  const { group } = await make('createGroup', { name: 'Sales' }, 'DeviceGroupPayload', 'group { id }');
+  const { policy } = await make(
+    'createPolicy',
+    { name: 'Phones', platforms: ['ANDROID', 'IOS'], settings: passcode },
+    'PolicyPayload',
+    'policy { id }',
+  );
+  const { compliancePolicy } = await make(
+    'createCompliancePolicy',
+    { name: 'Strict', settings: rules },
+    'CompliancePolicyPayload',
+    'compliancePolicy { id }',
+  );
+  const { taskBundle } = await make(
+    'createTaskBundle',
+    { name: 'Lost', platforms: ['ANDROID'], tasks: [{ type: 'LOCK', parameters: { message: 'Lost' } }] },
+    'TaskBundlePayload',
+    'taskBundle { id }',
+  );
+  const enrolment = await make(
+    'createEnrolment',
+    { userEmail: 'Ann@Acme.example', platform: 'ANDROID', groupId: group.id },
+    'CreateEnrolmentPayload',
+    'code enrolment { id }',
+  );
+  const { deviceId, deviceToken } = await enrolDevice(stage, enrolment.code, {
+    inventory: { osVersion: '15', easDeviceId: 'EAS1', rooted: false, screenLock: true, encrypted: true },
+    apps: { complete: true, installed: [{ id: 'com.mail', name: 'Mail', version: '1.0' }] },
+  });
+  const queued = await make(
+    'queueTask',
+    { deviceId, task: { type: 'MESSAGE', parameters: { text: 'Hello' } } },
+    'DevicePayload',
+    'device { tasks { nodes { id } } }',
+  );
+  const { transfer } = await make(
+    'transferTaskBundle',
+    { taskBundleId: taskBundle.id, groupId: group.id },
+    'TransferPayload',
+    'transfer { id }',
+  );
+  const proxy = await make('registerProxy', { name: 'Edge' }, 'ProxyTokenPayload', 'token proxy { id }');
+  const { account } = await make(
+    'createAccount',
+    { email: 'second@acme.example', name: 'Second' },
+    'AccountPasswordPayload',
+    'account { id }',
+  );
+  return {
+    groupId: group.id,
+    policyId: policy.id,
+    compliancePolicyId: compliancePolicy.id,
+    taskBundleId: taskBundle.id,
+    transferId: transfer.id,
+    deviceId,
+    deviceToken,
+    taskId: queued.device.tasks.nodes[0].id,
+    enrolmentId: enrolment.enrolment.id,
+    proxyId: proxy.proxy.id,
+    proxyToken: proxy.token,
+    accountId: account.id,
+  };
+};
