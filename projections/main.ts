@@ -35,7 +35,7 @@ export interface ProjectorOptions {
 export const start = async (
   _: ServerConfig,
   deps: Deps,
-  { projections = registered, maxBatch = 1000 }: ProjectorOptions = {},
+  { projections = registered, maxBatch = 2000 }: ProjectorOptions = {},
 ): Promise<Projector> => {
   await ensureRoles(deps.sql);
   const stopping = new AbortController();

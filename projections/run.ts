@@ -178,7 +178,11 @@ const dropped = /^(42P01|3F000)$/;
 const isPassing = (error: unknown): boolean => {
   if (error instanceof MusterError) return error.retryable;
   const { code, message } = error as { code?: string; message?: string };
-  return passing.test(code ?? '') || dropped.test(code ?? '') || /^Connection terminated/.test(message ?? '');
+  return (
+    passing.test(code ?? '') ||
+    dropped.test(code ?? '') ||
+    /^Connection terminated|timeout/.test(message ?? '')
+  );
 };
 
 const firstPauseMs = 100;
