@@ -48,6 +48,19 @@ export const recordingLog = () => {
   return { log, lines, until };
 };
 
+const endings = new WeakMap<TestContext, (() => unknown)[]>();
+
+/** Runs `end` when the test is over, last made first ended: a proxy stops before its folder and its servers go. */
+const onEnd = (t: TestContext, end: () => unknown): void => {
+  const known = endings.get(t);
+  if (known !== undefined) return void known.push(end);
+  const ends = [end];
+  endings.set(t, ends);
+  t.after(async () => {
+    for (const next of ends.reverse()) await next();
+  });
+};
+
 const allSockets = new Set<Socket>();
 const servers = new Set<Server>();
 
@@ -66,7 +79,7 @@ export const serve = async (
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(async () => {
+  onEnd(t, async () => {
     server.closeAllConnections();
     server.close();
     if (server.listening) await once(server, 'close');
@@ -166,7 +179,7 @@ export const token = 'proxy-token-0123456789';
 /** A folder that goes away with the test. */
 export const folder = (t: TestContext): string => {
   const path = mkdtempSync(join(tmpdir(), 'muster-proxy-'));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
+  onEnd(t, () => rmSync(path, { recursive: true, force: true }));
   return path;
 };
 
@@ -192,7 +205,7 @@ export const openProxy = async (
     if (!stopped) await proxy.stop();
     stopped = true;
   };
-  t.after(stop);
+  onEnd(t, stop);
   return { ...recorded, port: proxy.port, adminPort: proxy.adminPort, health: proxy.health, stop, config };
 };
 
