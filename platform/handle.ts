@@ -6,6 +6,7 @@
  * proves that the state was current, and a decision that appends nothing is repeated on a freshly read state
  * before it is believed. See docs/adr/0004-optimistic-write-side.md.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { Decider, EventCatalogue, Fact } from '../domain/decider.ts';
 import { schemaVersionOf } from '../domain/events.ts';
@@ -171,6 +172,8 @@ export const openHandler = (deps: {
       });
       if (appended === 'conflict') {
         tries += 1;
+        // Who lost reads before it appends again, and would lose for ever against one that only appends.
+        await sleep(Math.random() * 2 ** tries);
         continue;
       }
       const state = decided.reduce(
