@@ -16,7 +16,6 @@ import type { Deps } from '../platform/deps.ts';
 import type { QueueName } from '../platform/queue.ts';
 import type { ProjectionWaiter } from '../projections/await.ts';
 import type { PushServices } from './push/index.ts';
-import type { JobQueues } from './queues.ts';
 
 /** What led to a job, for the metadata of the events that follow from it. */
 export interface Origin {
@@ -74,6 +73,15 @@ export type JobRequest = {
     readonly data: JobData[Name];
   };
 }[QueueName];
+
+/** Where jobs are added. */
+export interface JobQueues {
+  /** Queues jobs; one whose id is known already (waiting, running, finished within a day, dead) is not added again. */
+  add(requests: readonly JobRequest[]): Promise<void>;
+  /** Runs a job of the queue every `everyMs`, in one process at a time however many schedule it. */
+  schedule(queue: QueueName, everyMs: number): Promise<void>;
+  close(): Promise<void>;
+}
 
 /** What jobs run with. */
 export interface Parts {

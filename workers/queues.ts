@@ -1,17 +1,8 @@
 /**
  * Every queue of Muster, opened for adding jobs. Called by main.ts; used by reactor.ts and by jobs that fan out.
  */
-import { jobDefaults, type Queue, type QueueBackend, type QueueName, queueNames } from '../platform/queue.ts';
-import type { JobRequest } from './jobs.ts';
-
-/** Where jobs are added. */
-export interface JobQueues {
-  /** Queues jobs; one whose id is known already (waiting, running, finished within a day, dead) is not added again. */
-  add(requests: readonly JobRequest[]): Promise<void>;
-  /** Runs a job of the queue every `everyMs`, in one process at a time however many schedule it. */
-  schedule(queue: QueueName, everyMs: number): Promise<void>;
-  close(): Promise<void>;
-}
+import { jobDefaults, type Queue, type QueueBackend, queueNames } from '../platform/queue.ts';
+import type { JobQueues, JobRequest } from './jobs.ts';
 
 const addTo = async (queue: Queue, requests: readonly JobRequest[]): Promise<void> => {
   const jobs = requests.map(({ queue: name, data, jobId }) => ({ name, data, opts: { jobId } }));

@@ -7,7 +7,7 @@ import type { Client } from 'pg';
 import type { Deps } from '../platform/deps.ts';
 import { MusterError } from '../platform/errors.ts';
 import { pauseBefore } from './errors.ts';
-import type { JobQueues } from './queues.ts';
+import type { JobQueues } from './jobs.ts';
 import { react, reactedCategories } from './react.ts';
 import { asSoleHolder } from './sole-holder.ts';
 

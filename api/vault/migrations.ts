@@ -3,7 +3,7 @@
  * derived from the log and must be backed up with it. Called by api/credentials.ts at start.
  */
 import { MusterError } from '../../platform/errors.ts';
-import type { Sql } from '../../platform/sql.ts';
+import { type Sql, transaction } from '../../platform/sql.ts';
 
 /** Numbered by position, from 1; a migration that was released is never edited. */
 const migrations: readonly string[] = [
@@ -36,7 +36,7 @@ const migrationLock = 5_183_001n;
 
 /** Brings the schema to its current version; refuses one that a newer Muster wrote. */
 export const migrateVault = async (sql: Sql): Promise<void> => {
-  await sql.begin(async (tx) => {
+  await transaction(sql, async (tx) => {
     await tx`select pg_advisory_xact_lock(${migrationLock.toString()}::bigint)`;
     await tx`create schema if not exists vault`;
     await tx`create table if not exists vault.migrations (number int primary key, at timestamptz not null default now())`;
