@@ -53,7 +53,10 @@ const receive = (req: IncomingMessage): Promise<Buffer> =>
     req.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
     const cutOff = () => reject(new MusterError('invalid-json', 'the body was cut off'));
     req.once('error', cutOff);
-    req.once('close', cutOff);
+    req.once('close', () => {
+      // Every request closes; an error costs its stack.
+      if (!req.complete) cutOff();
+    });
   });
 
 const unpack = async (packed: Buffer): Promise<Buffer> => {
