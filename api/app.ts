@@ -70,6 +70,9 @@ export const openApp = (parts: AppParts): Express => {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  // One spelling per route: what stands in front of the server may tell routes apart by theirs.
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
   app.set('query parser', 'simple');
   app.use(securityHeaders(parts.secure));
   app.all('/graphql', ...graphqlHandlers(parts));

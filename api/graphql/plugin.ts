@@ -10,12 +10,17 @@ import { RefusedError } from './builder.ts';
 import type { ApiContext } from './context.ts';
 import { documentLimits, limitDocument } from './limits.ts';
 
+/** What was thrown at the bottom of an error, where that is not graphql's own complaint. */
+const originalOf = ({ originalError }: GraphQLError): Error | undefined =>
+  originalError instanceof GraphQLError ? originalOf(originalError) : (originalError ?? undefined);
+
 /** The same error as callers may see it; what is wrong inside goes to the log under the request's id. */
 const shown = (error: GraphQLError, context: ApiContext): GraphQLError => {
   const { requestId, deps } = context;
-  const { nodes, source, positions, path, originalError } = error;
+  const { nodes, source, positions, path } = error;
+  const originalError = originalOf(error);
   // Without an original, graphql itself complains about the caller's document or variables.
-  const complaint = originalError === undefined || originalError === null;
+  const complaint = originalError === undefined;
   const { code, message, field, advice } = complaint
     ? {
         code: (error.extensions['code'] as string | undefined) ?? 'invalid-input',

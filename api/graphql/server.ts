@@ -70,7 +70,7 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
   });
   return [
     (req, res, next) => {
-      const page = graphiql && req.method === 'GET' && req.accepts('html') === 'html';
+      const page = graphiql && req.method === 'GET' && (req.get('accept') ?? '').includes('text/html');
       if (page) res.setHeader('content-security-policy', graphiqlPolicy);
       if (!page && req.method !== 'POST') throw methodNotAllowed(...(graphiql ? ['POST', 'GET'] : ['POST']));
       if (req.method === 'POST' && !req.is('application/json'))
