@@ -42,7 +42,10 @@ export interface QueueBackend {
     process: (job: Job<Data>, token?: string, signal?: AbortSignal) => Promise<unknown>,
     options?: Omit<WorkerOptions, 'connection' | 'prefix'>,
   ): Worker<Data>;
-  /** Tells of completed and failed jobs of a queue, whichever process ran them. */
+  /**
+   * Tells of completed and failed jobs of a queue, whichever process ran them. For display only: on PostgreSQL it
+   * passes over events whose transactions commit out of order (BullMQ 6.7.0). The state of a job is what counts.
+   */
   events(name: QueueName): QueueEvents;
   close(): Promise<void>;
 }

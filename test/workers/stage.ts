@@ -27,6 +27,7 @@ import { start as startProjections } from '../../projections/main.ts';
 import { start as startWorkers, type Workers } from '../../workers/main.ts';
 import { reactedCategories } from '../../workers/react.ts';
 import { startFcm } from '../support/fcm.ts';
+import { untilSettled } from '../support/jobs.ts';
 import { startServers, testLog } from '../support/servers.ts';
 import type { Backend } from './backends.ts';
 
@@ -193,17 +194,10 @@ export const startStage = async (backend: Backend, settings: Record<string, stri
   );
   const projector = await startProjections(config, deps);
   let workers: Workers | undefined = await startWorkers(config, deps);
-  const watched = new Map<QueueName, ReturnType<typeof queues.events>>();
   const opened = new Map<QueueName, ReturnType<typeof queues.queue>>();
   const queue = (name: QueueName) => {
     const known = opened.get(name) ?? queues.queue(name);
     opened.set(name, known);
-    return known;
-  };
-  const watch = async (name: QueueName) => {
-    const known = watched.get(name) ?? queues.events(name);
-    watched.set(name, known);
-    await known.waitUntilReady();
     return known;
   };
   return {
@@ -214,21 +208,7 @@ export const startStage = async (backend: Backend, settings: Record<string, stri
     move: (ms: number) => {
       shiftMs += ms;
     },
-    /** Resolves with the job once it is finished or dead. */
-    async settled(name: QueueName, jobId: string): Promise<Job> {
-      const events = await watch(name);
-      return new Promise((resolve, reject) => {
-        const check = async () => {
-          const job = await queue(name).getJob(jobId);
-          if (!job || job.finishedOn === undefined) return;
-          events.off('completed', onEvent).off('failed', onEvent);
-          resolve(job);
-        };
-        const onEvent = () => void check().catch(reject);
-        events.on('completed', onEvent).on('failed', onEvent);
-        onEvent();
-      });
-    },
+    settled: (name: QueueName, jobId: string): Promise<Job> => untilSettled(queue(name), jobId),
     async stopWorkers() {
       await workers?.stop();
       workers = undefined;
