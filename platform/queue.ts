@@ -158,7 +158,7 @@ const daySeconds = 86_400;
  * dead ones for 30 days, so that they can be seen. Pauses between attempts: workers/errors.ts.
  */
 export const jobDefaults: JobsOptions = {
-  attempts: 8,
+  attempts: 12,
   backoff: { type: 'muster' },
   removeOnComplete: { age: daySeconds },
   removeOnFail: { age: 30 * daySeconds, count: 100_000 },
