@@ -37,7 +37,7 @@ const describeError = (error: unknown): string => {
 const postgres = await startTemporaryPostgres();
 process.env['MUSTER_TEST_POSTGRES'] = postgres.url;
 
-const stream = run({ files, concurrency: 2, timeout: 600_000 });
+const stream = run({ files, concurrency: 2, timeout: 240_000 });
 stream.on('test:pass', (event) => {
   if (event.details.type === 'suite') return;
   const isFileEntry = event.file === undefined || event.name === event.file;
