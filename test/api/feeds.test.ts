@@ -147,7 +147,7 @@ test('what is no position is refused, and what is no proxy token', async () => {
     assert.deepEqual(await refused(token), [401, '/errors#unauthenticated', undefined], token);
 });
 
-test('a revoked or replaced token ends its feed', async () => {
+test('a revoked or replaced token ends its feed', { timeout: 60_000 }, async () => {
   const made = await acme.client.mutate(
     'registerProxy',
     { name: 'Second' },
@@ -256,7 +256,7 @@ test('the feed of events is for administrators, four at once', async () => {
   for (const feed of [...open, fifth]) feed.close();
 });
 
-test('the feed of events ends with its session', async () => {
+test('the feed of events ends with its session', { timeout: 60_000 }, async () => {
   const third = await stage.tenant('third');
   const feed = await events(third.client.token);
   assert.equal(feed.status, 200);
