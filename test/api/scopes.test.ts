@@ -13,8 +13,8 @@ import {
   isNonNullType,
   isObjectType,
 } from 'graphql';
-import type { ScopeName } from '../../api/graphql/scopes.ts';
 import { schema } from '../../api/graphql/schema.ts';
+import type { ScopeName } from '../../api/graphql/scopes.ts';
 import { type ApiStage, type Client, clientOf, openStage, signIn, type TenantStage } from './stage.ts';
 
 const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
@@ -117,10 +117,14 @@ const literal = (type: GraphQLInputType): string => {
 
 const documentOf = (kind: Kind, field: GraphQLField<unknown, unknown>): string => {
   const args = field.args.filter((arg) => isNonNullType(arg.type));
-  const given = args.length === 0 ? '' : `(${args.map((arg) => `${arg.name}: ${literal(arg.type)}`).join(' ')})`;
+  const given =
+    args.length === 0 ? '' : `(${args.map((arg) => `${arg.name}: ${literal(arg.type)}`).join(' ')})`;
   const named = getNamedType(field.type);
   const inner = isObjectType(named) ? '{ __typename }' : '';
-  const fields = 'getFields' in named || 'getTypes' in named ? inner || '{ __typename ... on Error { code message } }' : '';
+  const fields =
+    'getFields' in named || 'getTypes' in named
+      ? inner || '{ __typename ... on Error { code message } }'
+      : '';
   return `${kind} { ${field.name}${given} ${named.name === 'Node' ? '{ __typename }' : fields} }`;
 };
 
@@ -171,7 +175,10 @@ test('every root field is in this table, under the scope it declares', () => {
 });
 
 const expectations: Readonly<
-  Record<'nobody' | 'newcomer' | 'administrator' | 'operator', Readonly<Record<ScopeName, string | undefined>>>
+  Record<
+    'nobody' | 'newcomer' | 'administrator' | 'operator',
+    Readonly<Record<ScopeName, string | undefined>>
+  >
 > = {
   nobody: {
     public: undefined,
@@ -193,7 +200,9 @@ for (const [caller, expected] of Object.entries(expectations)) {
   test(`${caller}: every field answers as its scope says, whatever the arguments`, async () => {
     const client = await callers[caller as keyof typeof callers]();
     // Signing out comes last: it ends the session under test.
-    const fields = [...roots].sort(([, a], [, b]) => Number(a.name === 'signOut') - Number(b.name === 'signOut'));
+    const fields = [...roots].sort(
+      ([, a], [, b]) => Number(a.name === 'signOut') - Number(b.name === 'signOut'),
+    );
     for (const [kind, field] of fields) {
       const scope = field.extensions['scope'] as ScopeName;
       // Allowed subscriptions do not end; subscription.test.ts follows one.
