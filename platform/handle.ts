@@ -98,6 +98,8 @@ export const openHandler = (deps: {
   const cache = new LRUCache<string, Entry>({ max: deps.cachedAggregates ?? 20_000 });
   /** Commands on one stream run one after another within this process, so that they never conflict here. */
   const tails = new Map<string, Promise<unknown>>();
+  /** Reads of streams under way, and since when (ms since the epoch). */
+  const reads = new Map<string, { readonly at: number; readonly entry: Promise<Entry> }>();
 
   const refresh = async <State, Event extends AnyEvent>(
     decider: Decider<State, never, Event>,
@@ -124,6 +126,23 @@ export const openHandler = (deps: {
     const newer = cache.get(stream);
     if (!newer || newer.revision <= entry.revision) cache.set(stream, entry);
     return entry;
+  };
+
+  /** Loads that may be this old share one read of the log: a policy that many devices wait for is read once. */
+  const readOnce = (
+    decider: Decider<unknown, never, AnyEvent>,
+    stream: string,
+    maxAgeMs: number,
+  ): Promise<Entry> => {
+    const begun = reads.get(stream);
+    if (begun && clock() - begun.at < maxAgeMs) return begun.entry;
+    const read = { at: clock(), entry: refresh(decider, stream) };
+    reads.set(stream, read);
+    const ended = () => {
+      if (reads.get(stream) === read) reads.delete(stream);
+    };
+    read.entry.then(ended, ended);
+    return read.entry;
   };
 
   const attempt = async <State, Command, Event extends AnyEvent>(
@@ -210,11 +229,11 @@ export const openHandler = (deps: {
     },
     async load(decider, target, options = {}) {
       const stream = streamName(decider.events.category, target.tenantId, target.id);
+      const maxAgeMs = options.maxAgeMs ?? 0;
       const cached = cache.get(stream);
-      const current = cached && clock() - cached.provenAt < (options.maxAgeMs ?? 0);
-      const entry = current
-        ? cached
-        : await refresh(decider as unknown as Decider<unknown, never, AnyEvent>, stream);
+      if (cached && clock() - cached.provenAt < maxAgeMs)
+        return { state: cached.state as never, revision: cached.revision };
+      const entry = await readOnce(decider as unknown as Decider<unknown, never, AnyEvent>, stream, maxAgeMs);
       return { state: entry.state as never, revision: entry.revision };
     },
   };

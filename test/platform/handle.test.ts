@@ -207,6 +207,27 @@ test('load: within maxAgeMs the cache answers, beyond it the log; what does not 
   assert.equal(await count(0), 3);
 });
 
+test('loads that may be a little old share one read; one that must be current reads for itself', async () => {
+  const id = newId('grp');
+  const { store } = servers.deps;
+  await append(open(), id);
+  let reads = 0;
+  const counting = {
+    ...store,
+    readStream: (stream: string, fromRevision: bigint) => {
+      reads += 1;
+      return store.readStream(stream, fromRevision);
+    },
+  };
+  const handler = openHandler({ store: counting, clock: Date.now, snapshots: noSnapshots });
+  const load = (maxAgeMs: number) => handler.load(counter() as never, on(id), { maxAgeMs });
+  const loaded = await Promise.all(Array.from({ length: 10 }, () => load(60_000)));
+  assert.deepEqual(new Set(loaded.map(({ revision }) => revision)), new Set([0n]));
+  assert.equal(reads, 1);
+  await Promise.all([load(0), load(0)]);
+  assert.equal(reads, 3);
+});
+
 test('a long stream is read from its snapshot; one of another state version is ignored', async () => {
   const id = newId('grp');
   const snapshots = await openSnapshots(servers.deps.sql, testLog);
