@@ -73,3 +73,16 @@ test('the verdict of a check-in already sees what the check-in reported, with th
   assert.equal(checkedIn.state.verdict?.status, 'compliant');
   assert.equal(checkedIn.state.lastCheckInAt, at);
 });
+
+test('apps count as reported from the first report on, even an empty one, which is recorded once', () => {
+  const forbidden = { rule: 'forbidden-apps' as const, parameters: { appIds: ['a'] }, actions: [] };
+  const strict = compliancePolicy({ more: [forbidden] });
+  const silent = after(deviceDecider.initial, enrol({ compliance: strict })).state;
+  assert.equal(silent.verdict?.violations[0]?.why, 'The installed apps were not reported.');
+  const none = { complete: true, installed: [] };
+  const first = after(silent, checkIn({ compliance: strict, apps: none }));
+  assert.deepEqual(first.types, ['DeviceCheckedIn', 'DeviceAppsChanged', 'ComplianceVerdictReached']);
+  assert.equal(first.state.verdict?.status, 'compliant');
+  const second = after(first.state, checkIn({ compliance: strict, apps: none, checkInId: 'c2' }));
+  assert.deepEqual(second.types, ['DeviceCheckedIn']);
+});
