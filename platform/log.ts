@@ -13,7 +13,6 @@ const secretKeys = [
   'token',
   'deviceToken',
   'pushToken',
-  'code',
   'secret',
   'privateKey',
   'cookie',
