@@ -180,14 +180,20 @@ const inTime = async <T>(answer: Promise<T>): Promise<T> => {
   }
 };
 
-/** Everything of a read; one that its reader abandons is cancelled, since the client would wait for its end. */
+/**
+ * Everything of a read. One that its reader abandons is cancelled and then run dry rather than destroyed: what the
+ * client pipes into a destroyed read never ends, and closing the client would wait for that end for ever.
+ */
 async function* drain(read: StreamingRead<ResolvedEvent>): AsyncGenerator<ResolvedEvent> {
   let ended = false;
   try {
-    for await (const resolved of read) yield resolved;
+    for await (const resolved of read.iterator({ destroyOnReturn: false })) yield resolved as ResolvedEvent;
     ended = true;
   } finally {
-    if (!ended) await read.cancel();
+    if (!ended) {
+      read.on('error', () => {}).resume();
+      await read.cancel();
+    }
   }
 }
 
