@@ -6,6 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { describe, test } from 'node:test';
 
 export interface Backend {
   readonly name: 'postgres' | 'redis';
@@ -60,3 +61,12 @@ export const backends: readonly Backend[] = [
   { name: 'postgres', skip: false, start: async () => ({ redisUrl: undefined, stop: async () => {} }) },
   { name: 'redis', skip: redisMissing, start: startRedis },
 ];
+
+/** Defines a suite on each backend. One that cannot run here is a skipped test, which is counted and gives its reason. */
+export const onEachBackend = (title: string, define: (backend: Backend) => void): void => {
+  for (const backend of backends) {
+    const name = `${title} on ${backend.name}`;
+    if (backend.skip) test(name, { skip: backend.skip });
+    else describe(name, () => define(backend));
+  }
+};
