@@ -14,6 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
@@ -235,7 +236,7 @@ const asRoot = process.getuid?.() === 0 ? false : 'needs root to act as several 
 
 describe('users', () => {
   it('as root, runs as another user in a folder only root may pass', { skip: asRoot }, async () => {
-    const closed = mkdtempSync('/root/muster-test-');
+    const closed = mkdtempSync(join(tmpdir(), 'muster-closed-'));
     chmodSync(closed, 0o700);
     try {
       const dataDir = join(closed, 'data');
