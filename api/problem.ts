@@ -38,6 +38,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   internal: 500,
   'invalid-input': 422,
   'invalid-json': 400,
+  'log-damaged': 500,
   'method-not-allowed': 405,
   'name-taken': 409,
   'not-found': 404,
@@ -81,6 +82,7 @@ const innerFaults: readonly ErrorCode[] = [
   'dependency-unavailable',
   'event-unreadable',
   'internal',
+  'log-damaged',
   'push-rejected',
   'push-unavailable',
 ];

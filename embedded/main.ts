@@ -4,8 +4,10 @@
  */
 import { join } from 'node:path';
 import type { Logger } from '../platform/log.ts';
+import { openSql } from '../platform/sql.ts';
 import { type EventStoreServer, start as startEventStore } from './event-store/main.ts';
 import { type EventStoreProcess, startEventStoreProcess } from './event-store/process.ts';
+import { type Progress, type Verification, verifyLog } from './event-store/verify.ts';
 import { type EmbeddedPostgres, ensureDatabase, startPostgres } from './postgres.ts';
 
 /** The embedded parts that run, and the URLs of all, embedded or configured. */
@@ -101,5 +103,37 @@ export const serveEventStore = async (
   } catch (error) {
     await postgres?.stop();
     throw error;
+  }
+};
+
+/**
+ * Verifies the log of the event store over `databaseUrl`, or over the PostgreSQL in `dataDir`: the running one at
+ * `runningUrl` (any database of it), else one started for the purpose. Nothing is written to the log.
+ * Throws `data-dir-in-use` or `dependency-unavailable`. Called by `muster eventstore verify`.
+ */
+export const verifyEventStore = async (
+  config: { dataDir: string; databaseUrl?: string | undefined; runningUrl?: string | undefined },
+  deps: { log: Logger },
+  progress?: Progress,
+): Promise<Verification> => {
+  const isOurs = config.databaseUrl === undefined;
+  const postgres =
+    isOurs && config.runningUrl === undefined
+      ? await startPostgres({ dataDir: config.dataDir }, deps)
+      : undefined;
+  try {
+    const serverUrl = postgres?.url ?? config.runningUrl;
+    const databaseUrl =
+      isOurs && serverUrl !== undefined
+        ? await ensureDatabase(serverUrl, databases.eventStore)
+        : (config.databaseUrl as string);
+    const sql = openSql(databaseUrl, { max: 1, applicationName: 'muster-event-store-verify' });
+    try {
+      return await verifyLog(sql, progress);
+    } finally {
+      await sql.end({ timeout: 2 });
+    }
+  } finally {
+    await postgres?.stop();
   }
 };

@@ -40,6 +40,11 @@ export const faults = {
   },
   'invalid-input': { title: 'The input is invalid', advice: 'Correct the named field.', retryable: false },
   'invalid-json': { title: 'The body is not valid JSON', advice: 'Send UTF-8 JSON.', retryable: false },
+  'log-damaged': {
+    title: 'The event log is damaged',
+    advice: 'Stop Muster, keep a copy of the data folder, and restore a backup made before the damage.',
+    retryable: false,
+  },
   'method-not-allowed': {
     title: 'The method is not allowed here',
     advice: 'Use the method that the documentation names.',
