@@ -67,6 +67,7 @@ export const eventstoreCommand = (): Command =>
     .action(serve)
     .addCommand(
       new Command('verify')
+        .configureHelp({ showGlobalOptions: true })
         .description(
           'Re-read the whole log, beside a running server or without one: checksums, numbering, damaged pages.',
         )

@@ -2,7 +2,9 @@
  * What Muster needs and nobody configured: PostgreSQL and an event store, on this machine, kept running.
  * Called by cli/ before the processes that use them.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
 import { openSql } from '../platform/sql.ts';
 import { type EventStoreServer, start as startEventStore } from './event-store/main.ts';
@@ -109,7 +111,8 @@ export const serveEventStore = async (
 /**
  * Verifies the log of the event store over `databaseUrl`, or over the PostgreSQL in `dataDir`: the running one at
  * `runningUrl` (any database of it), else one started for the purpose. Nothing is written to the log.
- * Throws `data-dir-in-use` or `dependency-unavailable`. Called by `muster eventstore verify`.
+ * Throws `config-invalid` where there is no log, `data-dir-in-use` or `dependency-unavailable`.
+ * Called by `muster eventstore verify`.
  */
 export const verifyEventStore = async (
   config: { dataDir: string; databaseUrl?: string | undefined; runningUrl?: string | undefined },
@@ -117,6 +120,16 @@ export const verifyEventStore = async (
   progress?: Progress,
 ): Promise<Verification> => {
   const isOurs = config.databaseUrl === undefined;
+  // A mistyped folder must be an error, never a new and empty cluster that verifies well.
+  if (isOurs && config.runningUrl === undefined && !existsSync(join(config.dataDir, 'postgres'))) {
+    throw new MusterError(
+      'config-invalid',
+      `There is no Muster data in ${config.dataDir}; check MUSTER_DATA_DIR.`,
+      {
+        field: 'MUSTER_DATA_DIR',
+      },
+    );
+  }
   const postgres =
     isOurs && config.runningUrl === undefined
       ? await startPostgres({ dataDir: config.dataDir }, deps)

@@ -83,7 +83,7 @@ export const verifyLog = async (sql: Sql, progress: Progress = () => {}): Promis
   >`select to_regclass('event_store.events')::text as found`;
   if (!table?.found) {
     throw new MusterError(
-      'not-found',
+      'config-invalid',
       'This database holds no event log; check MUSTER_DATA_DIR and DATABASE_URL.',
     );
   }

@@ -1,7 +1,7 @@
 /** Verification of the log: a whole one passes, every kind of damage is found and named. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
@@ -9,6 +9,7 @@ import { start } from '../../embedded/event-store/main.ts';
 import { verifyLog } from '../../embedded/event-store/verify.ts';
 import { serveEventStore, verifyEventStore } from '../../embedded/main.ts';
 import { ensureDatabase, startPostgres } from '../../embedded/postgres.ts';
+import type { MusterError } from '../../platform/errors.ts';
 import { openSql, type Sql } from '../../platform/sql.ts';
 import { log, numbered, openPostgres, rejection, temporaryFolder } from './support.ts';
 
@@ -106,7 +107,15 @@ describe('verify', () => {
   });
 });
 
-describe('verify of a damaged disk', () => {
+describe('verify of a data folder', () => {
+  it('a folder without a log is an error, and stays as it is', async () => {
+    const folder = temporaryFolder();
+    const error = await rejection<MusterError>(verifyEventStore({ dataDir: folder.path }, { log }));
+    assert.deepEqual([error.code, error.field], ['config-invalid', 'MUSTER_DATA_DIR']);
+    assert.deepEqual(readdirSync(folder.path), []);
+    folder.remove();
+  });
+
   it('a byte flipped in a file of PostgreSQL is found, and the rest is still read', async () => {
     const folder = temporaryFolder();
     const server = await serveEventStore({ port: 0, dataDir: folder.path }, { log });
