@@ -16,22 +16,28 @@ export interface IdMemory {
   forgetFrom(position: bigint): void;
 }
 
+interface Turn {
+  readonly id: string;
+  readonly position: bigint;
+}
+
 /** A memory of the `capacity` newest ids. */
 export const openIdMemory = (capacity: number): IdMemory => {
   const places = new Map<string, Remembered>();
+  // Who leaves next is kept apart: the first key of a Map whose first entries were deleted is found by walking over them.
+  const turns: (Turn | undefined)[] = new Array(capacity);
+  let next = 0;
   return {
     find: (id, stream) => {
       const place = places.get(id);
       return place?.stream === stream ? place : undefined;
     },
     add: (id, stream, revision, position) => {
-      places.delete(id);
+      const oldest = turns[next];
+      if (oldest && places.get(oldest.id)?.position === oldest.position) places.delete(oldest.id);
+      turns[next] = { id, position };
+      next = (next + 1) % capacity;
       places.set(id, { stream, revision, position });
-      if (places.size <= capacity) return;
-      for (const oldest of places.keys()) {
-        places.delete(oldest);
-        return;
-      }
     },
     forgetFrom: (position) => {
       for (const [id, place] of places) if (place.position >= position) places.delete(id);

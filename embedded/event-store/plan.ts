@@ -74,54 +74,65 @@ const jsonEvent = (id: string, type: string, data: Uint8Array): NewEvent => ({
   metadata: new Uint8Array(),
 });
 
-/** Gathers rows while the heads of a pair move on. */
-const openDraft = (pair: Pair, original: string, numbers: Numbers) => {
-  const rows: Row[] = [];
-  const newStreams: NewStream[] = [];
-  let { stream, meta, rawMeta } = pair;
+/** Rows gathered while the heads of a pair move on. Functions over it, not closures: one is made for every append. */
+interface Draft {
+  readonly pair: Pair;
+  readonly original: string;
+  readonly numbers: Numbers;
+  readonly rows: Row[];
+  readonly newStreams: NewStream[];
+  stream: Head;
+  meta: Head;
+  rawMeta: Uint8Array | undefined;
+}
 
-  const intern = (head: Head, name: string): Head => {
-    if (head.id !== 0) return head;
-    const id = numbers.streamId();
-    newStreams.push({ id, name });
-    return { id, revision: head.revision };
-  };
-  const put = (name: string, streamId: number, revision: bigint, event: NewEvent): StoredEvent => {
-    const stored = {
-      ...event,
-      position: numbers.position(),
-      stream: name,
-      revision,
-      created: numbers.created,
-    };
-    rows.push({ event: stored, streamId });
-    return stored;
-  };
+const intern = (draft: Draft, head: Head, name: string): number => {
+  if (head.id !== 0) return head.id;
+  const id = draft.numbers.streamId();
+  draft.newStreams.push({ id, name });
+  return id;
+};
 
-  return {
-    toStream: (event: NewEvent, revision = stream.revision + 1n): StoredEvent => {
-      stream = { id: intern(stream, original).id, revision };
-      return put(original, stream.id, revision, event);
-    },
-    toMeta: (event: NewEvent): StoredEvent => {
-      const name = metastreamOf(original);
-      meta = { id: intern(meta, name).id, revision: meta.revision + 1n };
-      rawMeta = event.data;
-      return put(name, meta.id, meta.revision, event);
-    },
-    rawMeta: () => rawMeta,
-    finish: (last: StoredEvent): Plan => ({
-      rows,
-      newStreams,
-      last,
-      next: {
-        stream,
-        meta,
-        rawMeta,
-        settings: rawMeta === pair.rawMeta ? pair.settings : readSettings(rawMeta),
-      },
-    }),
-  };
+const put = (
+  draft: Draft,
+  stream: string,
+  streamId: number,
+  revision: bigint,
+  event: NewEvent,
+): StoredEvent => {
+  const { id, type, json, data, metadata } = event;
+  const { created } = draft.numbers;
+  const position = draft.numbers.position();
+  const stored = { id, type, json, data, metadata, position, stream, revision, created };
+  draft.rows.push({ event: stored, streamId });
+  return stored;
+};
+
+const putToStream = (draft: Draft, event: NewEvent, revision = draft.stream.revision + 1n): StoredEvent => {
+  const id = intern(draft, draft.stream, draft.original);
+  draft.stream = { id, revision };
+  return put(draft, draft.original, id, revision, event);
+};
+
+const putToMeta = (draft: Draft, event: NewEvent): StoredEvent => {
+  const name = metastreamOf(draft.original);
+  const id = intern(draft, draft.meta, name);
+  draft.meta = { id, revision: draft.meta.revision + 1n };
+  draft.rawMeta = event.data;
+  return put(draft, name, id, draft.meta.revision, event);
+};
+
+/** A write to a soft-deleted stream brings it back: `$tb` moves to the first new revision. */
+const comeBack = (draft: Draft): void => {
+  const { pair, rawMeta, numbers } = draft;
+  if (!rawMeta || !isSoftDeleted(pair.settings)) return;
+  const rewritten = withTruncateBefore(rawMeta, pair.stream.revision + 1n);
+  if (rewritten) putToMeta(draft, jsonEvent(numbers.eventId(), '$metadata', rewritten));
+};
+
+const finish = ({ pair, rows, newStreams, stream, meta, rawMeta }: Draft, last: StoredEvent): Plan => {
+  const settings = rawMeta === pair.rawMeta ? pair.settings : readSettings(rawMeta);
+  return { rows, newStreams, last, next: { stream, meta, rawMeta, settings } };
 };
 
 /**
@@ -130,30 +141,25 @@ const openDraft = (pair: Pair, original: string, numbers: Numbers) => {
  * An append must have at least one event.
  */
 export const planWrite = (request: WriteRequest, pair: Pair, numbers: Numbers): Plan => {
+  const { stream, meta, rawMeta } = pair;
   const original = originalOf(request.stream);
-  const draft = openDraft(pair, original, numbers);
-  const comeBack = (): void => {
-    const raw = draft.rawMeta();
-    const rewritten =
-      raw && isSoftDeleted(pair.settings) ? withTruncateBefore(raw, pair.stream.revision + 1n) : undefined;
-    if (rewritten) draft.toMeta(jsonEvent(numbers.eventId(), '$metadata', rewritten));
-  };
+  const draft: Draft = { pair, original, numbers, rows: [], newStreams: [], stream, meta, rawMeta };
   if (request.kind === 'tombstone') {
+    const nothing = new Uint8Array();
     const event = {
       id: request.eventId,
       type: '$streamDeleted',
       json: false,
-      data: new Uint8Array(),
-      metadata: new Uint8Array(),
+      data: nothing,
+      metadata: nothing,
     };
-    return draft.finish(draft.toStream(event, tombstoneRevision));
+    return finish(draft, putToStream(draft, event, tombstoneRevision));
   }
-  if (request.kind === 'delete') {
-    return draft.finish(draft.toMeta(jsonEvent(request.eventId, '$metadata', deletedMetadata())));
-  }
-  const put = isMetastream(request.stream) ? draft.toMeta : (event: NewEvent) => draft.toStream(event);
+  if (request.kind === 'delete')
+    return finish(draft, putToMeta(draft, jsonEvent(request.eventId, '$metadata', deletedMetadata())));
+  const toMeta = isMetastream(request.stream);
   let last: StoredEvent | undefined;
-  for (const event of request.events) last = put(event);
-  comeBack();
-  return draft.finish(last as StoredEvent);
+  for (const event of request.events) last = toMeta ? putToMeta(draft, event) : putToStream(draft, event);
+  comeBack(draft);
+  return finish(draft, last as StoredEvent);
 };
