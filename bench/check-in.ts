@@ -20,7 +20,7 @@ import { type MusterServer, startMuster } from '../test/support/muster.ts';
 import { benchLag } from './lag.ts';
 import { closedLoop, type Measured, medianOf } from './measure.ts';
 import { heading, row } from './report.ts';
-import { singleInserts } from './store.ts';
+import { singleInserts } from './store/appends.ts';
 
 const callers = 64;
 const rounds = 3;

@@ -9,14 +9,14 @@ import { parseArgs } from 'node:util';
 import { startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
-import { benchStore } from './store.ts';
+import { benchAppends } from './store/appends.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seconds: { type: 'string', default: '3' } },
 });
 const durationMs = Number(values.seconds) * 1000;
-const benches = { store: benchStore, 'check-in': benchCheckIn };
+const benches = { 'store-append': benchAppends, 'check-in': benchCheckIn };
 
 for (const [name, bench] of Object.entries(benches)) {
   if (positionals.length > 0 && !positionals.some((word) => name.includes(word))) continue;

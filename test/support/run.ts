@@ -2,6 +2,9 @@
  * Runs every test file and closes with one stable line: `N passed, N failed, N skipped`.
  * Called by `npm test`; `npm test -- proxy api/device` runs only the files whose path contains a word.
  *
+ * Two files run at a time; afterwards, one by one, the `*.alone.test.ts`: those that need the machine to themselves,
+ * because they load it or have to keep a deadline that their subject sets.
+ *
  * Fails when it finds no file, when a file runs no test, and when anything fails. Every skip prints its
  * reason.
  */
@@ -37,32 +40,42 @@ const describeError = (error: unknown): string => {
 const postgres = await startTemporaryPostgres();
 process.env['MUSTER_TEST_POSTGRES'] = postgres.url;
 
-const stream = run({ files, concurrency: 2, timeout: 240_000 });
-stream.on('test:pass', (event) => {
-  if (event.details.type === 'suite') return;
-  const isFileEntry = event.file === undefined || event.name === event.file;
-  if (isFileEntry) return;
-  casesByFile.set(event.file as string, (casesByFile.get(event.file as string) ?? 0) + 1);
-  if (event.skip !== undefined && event.skip !== false) {
-    counts.skipped += 1;
-    console.log(`  skip  ${event.name}: ${event.skip === true ? 'no reason given' : event.skip}`);
-    return;
-  }
-  counts.passed += 1;
-  console.log(
-    `  ok    ${relative(testRoot, event.file as string)}: ${event.name} (${Math.round(event.details.duration_ms)} ms)`,
-  );
-});
-stream.on('test:fail', (event) => {
-  if (event.details.type === 'suite' && String(event.details.error.message).includes('subtest')) return;
-  counts.failed += 1;
-  if (event.file) casesByFile.set(event.file, (casesByFile.get(event.file) ?? 0) + 1);
-  const where = event.file ? relative(testRoot, event.file) : '?';
-  failures.push(`${where}: ${event.name}\n${describeError(event.details.error)}`);
-  console.log(`  FAIL  ${where}: ${event.name}`);
-});
-stream.on('test:stderr', (event) => process.stderr.write(event.message));
-await new Promise((resolve) => stream.once('end', resolve).resume());
+const runFiles = async (chosen: string[], concurrency: number): Promise<void> => {
+  if (chosen.length === 0) return;
+  const stream = run({ files: chosen, concurrency, timeout: 240_000 });
+  stream.on('test:pass', (event) => {
+    if (event.details.type === 'suite') return;
+    const isFileEntry = event.file === undefined || event.name === event.file;
+    if (isFileEntry) return;
+    casesByFile.set(event.file as string, (casesByFile.get(event.file as string) ?? 0) + 1);
+    if (event.skip !== undefined && event.skip !== false) {
+      counts.skipped += 1;
+      console.log(`  skip  ${event.name}: ${event.skip === true ? 'no reason given' : event.skip}`);
+      return;
+    }
+    counts.passed += 1;
+    console.log(
+      `  ok    ${relative(testRoot, event.file as string)}: ${event.name} (${Math.round(event.details.duration_ms)} ms)`,
+    );
+  });
+  stream.on('test:fail', (event) => {
+    if (event.details.type === 'suite' && String(event.details.error.message).includes('subtest')) return;
+    counts.failed += 1;
+    if (event.file) casesByFile.set(event.file, (casesByFile.get(event.file) ?? 0) + 1);
+    const where = event.file ? relative(testRoot, event.file) : '?';
+    failures.push(`${where}: ${event.name}\n${describeError(event.details.error)}`);
+    console.log(`  FAIL  ${where}: ${event.name}`);
+  });
+  stream.on('test:stderr', (event) => process.stderr.write(event.message));
+  await new Promise((resolve) => stream.once('end', resolve).resume());
+};
+
+const needsMachine = (file: string): boolean => file.endsWith('.alone.test.ts');
+await runFiles(
+  files.filter((file) => !needsMachine(file)),
+  2,
+);
+await runFiles(files.filter(needsMachine), 1);
 
 await postgres.stop();
 
