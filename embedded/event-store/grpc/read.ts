@@ -80,7 +80,9 @@ const sendEvents = async (
     : asTheyAre(events);
   for (const one of resolved) {
     if (outlet.signal.aborted) return;
-    await outlet.send(encodeEvent(one, idForm));
+    // Waiting for what is not a promise would still cost a turn of the loop for every event.
+    const drained = outlet.send(encodeEvent(one, idForm));
+    if (drained) await drained;
   }
 };
 
