@@ -11,13 +11,19 @@ import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
 import { benchAppends } from './store/appends.ts';
 import { benchReads } from './store/reads.ts';
+import { benchSubscriptions } from './store/subscriptions.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seconds: { type: 'string', default: '3' } },
 });
 const durationMs = Number(values.seconds) * 1000;
-const benches = { 'store-append': benchAppends, 'store-read': benchReads, 'check-in': benchCheckIn };
+const benches = {
+  'store-append': benchAppends,
+  'store-read': benchReads,
+  'store-subscribe': benchSubscriptions,
+  'check-in': benchCheckIn,
+};
 
 for (const [name, bench] of Object.entries(benches)) {
   if (positionals.length > 0 && !positionals.some((word) => name.includes(word))) continue;
