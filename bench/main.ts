@@ -1,28 +1,34 @@
 /**
  * `npm run bench`: performance as ratios against baselines measured in the same run on the same machine.
- * `npm run bench -- store` runs only the benches whose name contains a word; `--seconds N` sets the time per figure.
+ * `npm run bench -- store` runs only the benches whose name contains a word; `--seconds N` sets the time per figure,
+ * `--events N` the length of the longest log.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startEmbedded } from '../embedded/main.ts';
+import { type Embedded, startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
 import { benchAppends } from './store/appends.ts';
+import { benchGrowth } from './store/growth.ts';
 import { benchReads } from './store/reads.ts';
 import { benchSubscriptions } from './store/subscriptions.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: 'string', default: '3' } },
+  options: {
+    seconds: { type: 'string', default: '3' },
+    events: { type: 'string', default: '1000000' },
+  },
 });
 const durationMs = Number(values.seconds) * 1000;
-const benches = {
-  'store-append': benchAppends,
+const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
+  'store-append': (embedded) => benchAppends(embedded, durationMs),
   'store-read': benchReads,
-  'store-subscribe': benchSubscriptions,
-  'check-in': benchCheckIn,
+  'store-subscribe': (embedded) => benchSubscriptions(embedded, durationMs),
+  'store-growth': (embedded) => benchGrowth(embedded, durationMs, Number(values.events)),
+  'check-in': (embedded) => benchCheckIn(embedded, durationMs),
 };
 
 for (const [name, bench] of Object.entries(benches)) {
@@ -30,7 +36,7 @@ for (const [name, bench] of Object.entries(benches)) {
   const dataDir = mkdtempSync(join(tmpdir(), 'muster-bench-'));
   const embedded = await startEmbedded({ dataDir }, { log: openLog({ level: 'warn', name: 'bench' }) });
   try {
-    await bench(embedded, durationMs);
+    await bench(embedded);
   } finally {
     await embedded.stop();
     rmSync(dataDir, { recursive: true, force: true });
