@@ -34,7 +34,10 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
 for (const [name, bench] of Object.entries(benches)) {
   if (positionals.length > 0 && !positionals.some((word) => name.includes(word))) continue;
   const dataDir = mkdtempSync(join(tmpdir(), 'muster-bench-'));
-  const embedded = await startEmbedded({ dataDir }, { log: openLog({ level: 'warn', name: 'bench' }) });
+  const embedded = await startEmbedded(
+    { dataDir, diskReserveMib: 256 },
+    { log: openLog({ level: 'warn', name: 'bench' }) },
+  );
   try {
     await bench(embedded);
   } finally {

@@ -13,8 +13,11 @@ const serve = async (options: { dataDir?: string; port: string }): Promise<void>
   const config = readConfig(serverSettings, { dataDir: options.dataDir, eventStorePort: options.port });
   const log = openLog({ level: config.logLevel, name: 'eventstore' });
   const stopped = stopSignal();
-  const { dataDir, databaseUrl, eventStorePort } = config;
-  const store = await serveEventStore({ port: eventStorePort, dataDir, databaseUrl }, { log });
+  const { dataDir, databaseUrl, eventStorePort, diskReserveMib } = config;
+  const store = await serveEventStore(
+    { port: eventStorePort, dataDir, databaseUrl, diskReserveMib },
+    { log },
+  );
   process.stdout.write(`Event store ${store.connectionString}\n`);
   const reason = await Promise.race([stopped, store.failed]);
   await store.stop();

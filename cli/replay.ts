@@ -86,10 +86,7 @@ const openLogOfEvents = async (
     const store = openEventStore(url);
     return { store, close: () => store.close() };
   }
-  const embedded = await startEmbedded(
-    { dataDir: config.dataDir, databaseUrl: config.databaseUrl, eventStorePort: 0 },
-    { log },
-  );
+  const embedded = await startEmbedded({ ...config, eventStorePort: 0 }, { log });
   const store = openEventStore(embedded.eventStoreUrl);
   return { store, close: () => store.close().finally(() => embedded.stop()) };
 };

@@ -43,10 +43,8 @@ export const startServer = async (config: ServerConfig, log: Logger): Promise<Ru
     return part;
   };
   try {
-    const { dataDir, databaseUrl, eventStoreUrl, eventStorePort, redisUrl, cachedAggregates } = config;
-    const addresses = keep(
-      await startEmbedded({ dataDir, databaseUrl, eventStoreUrl, eventStorePort }, { log }),
-    );
+    const { dataDir, redisUrl, cachedAggregates } = config;
+    const addresses = keep(await startEmbedded(config, { log }));
     const deps = await openDeps({ ...addresses, redisUrl, cachedAggregates }, log);
     keep({ stop: deps.close });
     const readSide = keep(await projections.start(config, deps));

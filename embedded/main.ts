@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
 import { openSql } from '../platform/sql.ts';
+import type { DiskConfig } from './event-store/disk.ts';
 import { type EventStoreServer, start as startEventStore } from './event-store/main.ts';
 import { type EventStoreProcess, startEventStoreProcess } from './event-store/process.ts';
 import { type Progress, type Verification, verifyLog } from './event-store/verify.ts';
@@ -35,6 +36,13 @@ const openDatabase = async (
   name: string,
 ): Promise<string> => (postgres ? ensureDatabase(postgres.url, name) : (databaseUrl as string));
 
+/** The disk to watch: that of the embedded PostgreSQL; the disk of another one cannot be seen from here. */
+const diskOf = (
+  postgres: EmbeddedPostgres | undefined,
+  config: { dataDir: string; diskReserveMib: number },
+): DiskConfig | undefined =>
+  postgres && { folder: config.dataDir, reserveBytes: config.diskReserveMib * 1024 * 1024 };
+
 /**
  * Starts what is missing: PostgreSQL in `dataDir` without `databaseUrl`, the event store (a process of its own, over
  * that PostgreSQL) without `eventStoreUrl`. Both are restarted on the same socket and port whenever they end.
@@ -47,6 +55,7 @@ export const startEmbedded = async (
     databaseUrl?: string | undefined;
     eventStoreUrl?: string | undefined;
     eventStorePort?: number;
+    diskReserveMib: number;
   },
   deps: { log: Logger },
 ): Promise<Embedded> => {
@@ -62,7 +71,7 @@ export const startEmbedded = async (
     if (config.eventStoreUrl === undefined) {
       const storeUrl = await openDatabase(postgres, config.databaseUrl, databases.eventStore);
       eventStore = await startEventStoreProcess(
-        { port: config.eventStorePort ?? 0, databaseUrl: storeUrl },
+        { port: config.eventStorePort ?? 0, databaseUrl: storeUrl, disk: diskOf(postgres, config) },
         deps,
       );
     }
@@ -84,16 +93,15 @@ export const startEmbedded = async (
  * PostgreSQL of its own in `dataDir`. Called by `muster eventstore`.
  */
 export const serveEventStore = async (
-  config: { port: number; dataDir?: string; databaseUrl?: string | undefined },
+  config: { port: number; dataDir: string; databaseUrl?: string | undefined; diskReserveMib: number },
   deps: { log: Logger },
 ): Promise<EventStoreServer> => {
   const postgres =
-    config.databaseUrl === undefined
-      ? await startPostgres({ dataDir: config.dataDir ?? join('.', 'data') }, deps)
-      : undefined;
+    config.databaseUrl === undefined ? await startPostgres({ dataDir: config.dataDir }, deps) : undefined;
   try {
     const databaseUrl = await openDatabase(postgres, config.databaseUrl, databases.eventStore);
-    const server = await startEventStore({ port: config.port, databaseUrl }, deps);
+    const disk = diskOf(postgres, config);
+    const server = await startEventStore({ port: config.port, databaseUrl, disk }, deps);
     return {
       ...server,
       failed: Promise.race([server.failed, postgres?.failed ?? never]),

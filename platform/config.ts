@@ -58,6 +58,14 @@ export const serverSettings = {
     unit: 'TCP port',
     description: 'Loopback port of the embedded event store; 0 takes a free one.',
   },
+  diskReserveMib: {
+    env: 'MUSTER_DISK_RESERVE',
+    schema: count(16, 1_048_576),
+    default: '256',
+    unit: 'MiB',
+    description:
+      'Free space under the data folder below which the embedded event store refuses writes and keeps reads.',
+  },
   redisUrl: {
     env: 'REDIS_URL',
     schema: z.url({ protocol: /^rediss?$/ }),

@@ -1,5 +1,6 @@
 /**
- * The event store as a process of its own: `child.ts --port N --level L`, database URL on standard input's first line.
+ * The event store as a process of its own: `child.ts --port N --level L [--folder F --reserve BYTES]`, database URL on
+ * standard input's first line.
  * Started by embedded/main.ts. Prints `{"eventstore":{"port":N}}` when ready; ends when standard input closes, so
  * that it never outlives its parent, and with code 1 when it can no longer write, so that its parent restarts it.
  */
@@ -9,7 +10,12 @@ import { type Logger, openLog } from '../../platform/log.ts';
 import { type EventStoreServer, start } from './main.ts';
 
 const { values } = parseArgs({
-  options: { port: { type: 'string', default: '0' }, level: { type: 'string', default: 'info' } },
+  options: {
+    port: { type: 'string', default: '0' },
+    level: { type: 'string', default: 'info' },
+    folder: { type: 'string' },
+    reserve: { type: 'string', default: '0' },
+  },
 });
 const log: Logger = openLog({ level: values.level, name: 'eventstore' });
 
@@ -24,7 +30,11 @@ const end = async (server: EventStoreServer | undefined, code: number): Promise<
 const serve = async (databaseUrl: string, parentLeft: Promise<void>): Promise<never> => {
   let server: EventStoreServer;
   try {
-    server = await start({ port: Number(values.port), databaseUrl }, { log });
+    const disk =
+      values.folder === undefined
+        ? undefined
+        : { folder: values.folder, reserveBytes: Number(values.reserve) };
+    server = await start({ port: Number(values.port), databaseUrl, disk }, { log });
   } catch (error) {
     log.error({ err: error }, 'the event store could not start');
     return end(undefined, 1);

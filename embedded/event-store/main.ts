@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '../../platform/log.ts';
 import { openSql } from '../../platform/sql.ts';
+import { type DiskConfig, watchDisk } from './disk.ts';
 import { startGrpcServer } from './grpc/server.ts';
 import { openRecent } from './recent.ts';
 import { openStreamCache } from './stream-cache.ts';
@@ -43,7 +44,7 @@ const beginLog = async (writer: Writer): Promise<void> => {
  * Rejects with `data-dir-in-use` while another event store writes to that database.
  */
 export const start = async (
-  config: { host?: string; port: number; databaseUrl: string },
+  config: { host?: string; port: number; databaseUrl: string; disk?: DiskConfig | undefined },
   deps: { log: Logger },
 ): Promise<EventStoreServer> => {
   const { log } = deps;
@@ -52,7 +53,8 @@ export const start = async (
   try {
     const recent = openRecent(recentEvents, recentBytes);
     const cache = openStreamCache(sql, cachedStreams);
-    const writer = await openWriter(config.databaseUrl, { sql, cache, recent, log });
+    const disk = config.disk && (await watchDisk(config.disk, log));
+    const writer = await openWriter(config.databaseUrl, { sql, cache, recent, log, disk });
     if (recent.last() === 0n) await beginLog(writer);
     const server = await startGrpcServer(
       { host, port: config.port },

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MusterError } from '../../platform/errors.ts';
 import type { Logger } from '../../platform/log.ts';
+import type { DiskConfig } from './disk.ts';
 
 /** A supervised event store. */
 export interface EventStoreProcess {
@@ -33,7 +34,14 @@ interface Child {
 
 const childFile = fileURLToPath(new URL('./child.ts', import.meta.url));
 
-const spawnChild = async (port: number, databaseUrl: string, log: Logger): Promise<Child> => {
+/** What a child is started with; `port` 0 takes any free one. */
+export interface ChildConfig {
+  readonly port: number;
+  readonly databaseUrl: string;
+  readonly disk?: DiskConfig | undefined;
+}
+
+const spawnChild = async ({ port, databaseUrl, disk }: ChildConfig, log: Logger): Promise<Child> => {
   const args = [
     // Appends are short-lived garbage; with V8's default of 16 MiB much of it is copied before it dies.
     '--max-semi-space-size=32',
@@ -44,6 +52,7 @@ const spawnChild = async (port: number, databaseUrl: string, log: Logger): Promi
     String(port),
     '--level',
     log.level,
+    ...(disk ? ['--folder', disk.folder, '--reserve', String(disk.reserveBytes)] : []),
   ];
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin?.on('error', () => {});
@@ -75,11 +84,11 @@ const stopChild = async (child: Child): Promise<void> => {
 
 /** Starts the event store on `port` (0: any free one) and restarts it there whenever it ends. */
 export const startEventStoreProcess = async (
-  config: { port: number; databaseUrl: string },
+  config: ChildConfig,
   deps: { log: Logger },
 ): Promise<EventStoreProcess> => {
   const { log } = deps;
-  let current = await spawnChild(config.port, config.databaseUrl, log);
+  let current = await spawnChild(config, log);
   const { port } = current;
   const stopping = new AbortController();
   let fail: (error: Error) => void = () => {};
@@ -90,7 +99,7 @@ export const startEventStoreProcess = async (
   const restart = async (): Promise<Child | undefined> => {
     for (let attempt = 1; !stopping.signal.aborted; attempt += 1) {
       try {
-        return await spawnChild(port, config.databaseUrl, log);
+        return await spawnChild({ ...config, port }, log);
       } catch (error) {
         if (attempt >= maxRestarts) throw error;
         await delay(Math.min(maxPauseMs, 50 * 2 ** attempt), undefined, { signal: stopping.signal }).catch(

@@ -9,6 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../../platform/log.ts';
 import type { Sql } from '../../platform/sql.ts';
+import type { Disk } from './disk.ts';
 import { sizeOf, ticksPerMs } from './event.ts';
 import { type Decision, decideAppend, decideRemoval, type KnownIds } from './expected.ts';
 import { type IdMemory, openIdMemory } from './id-memory.ts';
@@ -22,7 +23,7 @@ export type WriteOutcome =
   | { readonly done: true; readonly revision: bigint; readonly position: bigint | undefined }
   | { readonly done: false; readonly because: 'wrong-expected-version'; readonly current: bigint }
   | { readonly done: false; readonly because: 'stream-deleted' }
-  | { readonly done: false; readonly because: 'unavailable' | 'failed'; readonly detail: string };
+  | { readonly done: false; readonly because: 'unavailable' | 'full' | 'failed'; readonly detail: string };
 
 /** The writer. */
 export interface Writer {
@@ -61,6 +62,8 @@ const reconnectPatienceMs = 60_000;
 
 const unavailable = (detail: string): WriteOutcome => ({ done: false, because: 'unavailable', detail });
 const sqlState = (error: unknown): string => String((error as { code?: unknown }).code ?? '');
+/** PostgreSQL's code for a disk without room (disk_full). */
+const diskFull = '53100';
 /** Out of disk, memory or connections, or an I/O error (classes 53 and 58): no request is to blame. */
 const isServerTrouble = (error: unknown): boolean => /^5[38]/.test(sqlState(error));
 
@@ -77,9 +80,9 @@ const groupLength = (queue: readonly Item[], maxItems: number): number => {
 /** Opens the journal of `databaseUrl` and starts writing. Throws as `openJournal` does. */
 export const openWriter = async (
   databaseUrl: string,
-  parts: { sql: Sql; cache: StreamCache; recent: Recent; log: Logger },
+  parts: { sql: Sql; cache: StreamCache; recent: Recent; log: Logger; disk?: Disk | undefined },
 ): Promise<Writer> => {
-  const { sql, cache, recent, log } = parts;
+  const { sql, cache, recent, log, disk } = parts;
   let state: 'up' | 'down' | 'stopped' = 'up';
   let journal: Journal;
   let ids: IdMemory;
@@ -206,6 +209,11 @@ export const openWriter = async (
       job.resolve(unavailable('the event store is not writing'));
       return;
     }
+    const shortage = disk?.shortage();
+    if (shortage !== undefined) {
+      job.resolve({ done: false, because: 'full', detail: shortage });
+      return;
+    }
     cache.use(
       job.request.stream,
       (entry) => handle(job, entry),
@@ -262,8 +270,8 @@ export const openWriter = async (
     log.error({ err: error, items: group.length }, 'a group of appends was refused by PostgreSQL');
     const jobs = rollBack(group);
     const guilty = isServerTrouble(error) ? jobs.length : group.length === 1 ? 1 : 0;
-    for (const job of jobs.splice(0, guilty))
-      job.resolve({ done: false, because: 'failed', detail: error.message });
+    const because = sqlState(error) === diskFull ? 'full' : 'failed';
+    for (const job of jobs.splice(0, guilty)) job.resolve({ done: false, because, detail: error.message });
     oneByOne = group.length > 1 ? group.length : oneByOne;
     for (const job of jobs) enter(job);
   };

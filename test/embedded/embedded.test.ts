@@ -17,6 +17,7 @@ import type { MusterError } from '../../platform/errors.ts';
 import { openSql } from '../../platform/sql.ts';
 import {
   collect,
+  diskReserveMib,
   exitOf,
   follow,
   freshStream,
@@ -31,7 +32,7 @@ import {
 const folder = temporaryFolder();
 let embedded: Embedded;
 before(async () => {
-  embedded = await startEmbedded({ dataDir: folder.path }, { log });
+  embedded = await startEmbedded({ dataDir: folder.path, diskReserveMib }, { log });
 });
 after(async () => {
   await embedded.stop();
@@ -84,7 +85,7 @@ describe('embedded', () => {
 
   it('starts nothing that is configured', async () => {
     const none = await startEmbedded(
-      { dataDir: '/nowhere', databaseUrl: 'postgres://x/y', eventStoreUrl: 'esdb://z' },
+      { dataDir: '/nowhere', databaseUrl: 'postgres://x/y', eventStoreUrl: 'esdb://z', diskReserveMib },
       { log },
     );
     assert.deepEqual(
@@ -95,7 +96,9 @@ describe('embedded', () => {
   });
 
   it('a second Muster on the same data folder is refused', async () => {
-    const error = await rejection<MusterError>(startEmbedded({ dataDir: folder.path }, { log }));
+    const error = await rejection<MusterError>(
+      startEmbedded({ dataDir: folder.path, diskReserveMib }, { log }),
+    );
     assert.equal(error.code, 'data-dir-in-use');
   });
 
@@ -113,7 +116,7 @@ describe('embedded', () => {
 
   it('serves the event store alone, in this process', async () => {
     const alone = temporaryFolder();
-    const server = await serveEventStore({ port: 0, dataDir: alone.path }, { log });
+    const server = await serveEventStore({ port: 0, dataDir: alone.path, diskReserveMib }, { log });
     await withClient(server.connectionString, async (client) => {
       assert.equal(
         (await client.appendToStream('alone-1', numbered(1), { expectedRevision: NO_STREAM }))
@@ -122,7 +125,7 @@ describe('embedded', () => {
       );
     });
     await server.stop();
-    const again = await serveEventStore({ port: 0, dataDir: alone.path }, { log });
+    const again = await serveEventStore({ port: 0, dataDir: alone.path, diskReserveMib }, { log });
     await withClient(again.connectionString, async (client) =>
       assert.equal((await collect(client.readStream('alone-1'))).length, 1),
     );

@@ -15,6 +15,9 @@ import { openSql } from '../../platform/sql.ts';
 
 export const log = openLog({ level: process.env['MUSTER_TEST_LOG'] ?? 'silent', name: 'test' });
 
+/** Free space that embedded parts of tests insist on, in MiB. */
+export const diskReserveMib = 16;
+
 /** A folder that `remove` deletes with everything in it. */
 export const temporaryFolder = (): { path: string; remove(): void } => {
   const path = mkdtempSync(join(tmpdir(), 'muster-test-'));

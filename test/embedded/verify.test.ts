@@ -11,7 +11,7 @@ import { serveEventStore, verifyEventStore } from '../../embedded/main.ts';
 import { ensureDatabase, startPostgres } from '../../embedded/postgres.ts';
 import type { MusterError } from '../../platform/errors.ts';
 import { openSql, type Sql } from '../../platform/sql.ts';
-import { log, numbered, openPostgres, rejection, temporaryFolder } from './support.ts';
+import { diskReserveMib, log, numbered, openPostgres, rejection, temporaryFolder } from './support.ts';
 
 const withClient = async (
   url: string,
@@ -118,7 +118,7 @@ describe('verify of a data folder', () => {
 
   it('a byte flipped in a file of PostgreSQL is found, and the rest is still read', async () => {
     const folder = temporaryFolder();
-    const server = await serveEventStore({ port: 0, dataDir: folder.path }, { log });
+    const server = await serveEventStore({ port: 0, dataDir: folder.path, diskReserveMib }, { log });
     const marker = `marker-${randomUUID()}`;
     await withClient(server.connectionString, async (client) => {
       // More than one page of 8 KiB, so that a damaged one leaves others whole.

@@ -7,13 +7,13 @@ import type { NewEvent } from '../event.ts';
 import type { Expected } from '../expected.ts';
 import type { WriteOutcome, Writer } from '../writer.ts';
 import { type Failure, isFailure, maxAppendBytes } from './failures.ts';
-import { any, empty, shared, status, streams } from './protocol.ts';
+import { any, empty, shared, status, streams, wrappers } from './protocol.ts';
 import { readProposed, readRevision, readStreamName, readUuid } from './requests.ts';
 
 type Call = grpc.ServerDuplexStream<streams.BatchAppendReq, streams.BatchAppendResp>;
 type Options = streams.BatchAppendReq.Options;
 
-/** What goes wrong with one append: a protobuf type of `event_store.client` and its gRPC code. */
+/** What goes wrong with one append: the full name of a protobuf type, its message, and a gRPC code. */
 interface Fault {
   readonly code: number;
   readonly message: string;
@@ -24,28 +24,31 @@ interface Fault {
 const codes = {
   invalidArgument: 3,
   deadlineExceeded: 4,
+  resourceExhausted: 8,
   failedPrecondition: 9,
   aborted: 10,
   internal: 13,
   unavailable: 14,
 } as const;
 
+const ofClient = (type: string): string => `event_store.client.${type}`;
+
 const badRequest = (message: string): Fault => ({
   code: codes.invalidArgument,
   message,
-  type: 'BadRequest',
+  type: ofClient('BadRequest'),
   details: new shared.BadRequest().setMessage(message),
 });
 const timedOut = (): Fault => ({
   code: codes.deadlineExceeded,
   message: 'Timeout',
-  type: 'Timeout',
+  type: ofClient('Timeout'),
   details: new shared.Timeout(),
 });
 const tooLarge = (): Fault => ({
   code: codes.invalidArgument,
   message: 'Maximum Append Size Exceeded',
-  type: 'MaximumAppendSizeExceeded',
+  type: ofClient('MaximumAppendSizeExceeded'),
   details: new shared.MaximumAppendSizeExceeded().setMaxappendsize(maxAppendBytes),
 });
 
@@ -60,7 +63,7 @@ const conflict = (expected: Expected, current: bigint): Fault => {
   return {
     code: codes.failedPrecondition,
     message: 'WrongExpectedVersion',
-    type: 'WrongExpectedVersion',
+    type: ofClient('WrongExpectedVersion'),
     details,
   };
 };
@@ -114,7 +117,7 @@ const addEvents = (incoming: Incoming, request: streams.BatchAppendReq): void =>
 
 const faultReply = (fault: Fault): status.Status => {
   const details = new any.Any();
-  details.pack(fault.details.serializeBinary(), `event_store.client.${fault.type}`);
+  details.pack(fault.details.serializeBinary(), fault.type);
   return new status.Status()
     .setCode(fault.code as never)
     .setMessage(fault.message)
@@ -173,15 +176,24 @@ const execute = async (
       return {
         code: codes.failedPrecondition,
         message: 'StreamDeleted',
-        type: 'StreamDeleted',
+        type: ofClient('StreamDeleted'),
         details: new shared.StreamDeleted().setStreamIdentifier(identifier),
       };
     }
+    case 'full':
+      // The protocol has no type for it. The client passes the message of a type it does not know on to its caller, but
+      // nothing of `Unknown`.
+      return {
+        code: codes.resourceExhausted,
+        message: outcome.detail,
+        type: 'google.protobuf.StringValue',
+        details: new wrappers.StringValue().setValue(outcome.detail),
+      };
     case 'failed':
       return {
         code: codes.internal,
         message: outcome.detail,
-        type: 'Unknown',
+        type: ofClient('Unknown'),
         details: new shared.Unknown(),
       };
     case 'unavailable':

@@ -90,6 +90,8 @@ export const writeFailure = (
       return streamDeleted(stream);
     case 'unavailable':
       return unavailable(outcome.detail);
+    case 'full':
+      return failure(grpc.status.RESOURCE_EXHAUSTED, outcome.detail);
     case 'failed':
       return internal(outcome.detail);
   }

@@ -14,8 +14,9 @@ import streams from '@eventstore/db-client/generated/streams_pb.js';
 import type grpc from '@grpc/grpc-js';
 import any from 'google-protobuf/google/protobuf/any_pb.js';
 import empty from 'google-protobuf/google/protobuf/empty_pb.js';
+import wrappers from 'google-protobuf/google/protobuf/wrappers_pb.js';
 
-export { any, empty, features, gossip, shared, status, streams };
+export { any, empty, features, gossip, shared, status, streams, wrappers };
 
 /** Read answers are encoded by wire.ts, which is several times faster than the generated code. */
 const readMethod: grpc.MethodDefinition<streams.ReadReq, Buffer> = {
