@@ -53,3 +53,9 @@ export const isMetastream = (stream: string): boolean => stream.startsWith('$$')
 
 /** The stream whose metadata `stream` holds, or `stream` itself. */
 export const originalOf = (stream: string): string => (isMetastream(stream) ? stream.slice(2) : stream);
+
+/**
+ * Streams that $all leaves out, as the real server does: checkpoints and parked events of persistent subscriptions to
+ * $all. Each of them would otherwise be an event for the subscription that wrote it.
+ */
+export const hiddenFromAll = '$persistentsubscription-$all::';

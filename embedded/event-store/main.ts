@@ -7,6 +7,7 @@ import type { Logger } from '../../platform/log.ts';
 import { openSql } from '../../platform/sql.ts';
 import { type DiskConfig, watchDisk } from './disk.ts';
 import { startGrpcServer } from './grpc/server.ts';
+import { openRegistry } from './persistent/registry.ts';
 import { openRecent } from './recent.ts';
 import { openStreamCache } from './stream-cache.ts';
 import { openWriter, type Writer } from './writer.ts';
@@ -56,18 +57,21 @@ export const start = async (
     const disk = config.disk && (await watchDisk(config.disk, log));
     const writer = await openWriter(config.databaseUrl, { sql, cache, recent, log, disk });
     if (recent.last() === 0n) await beginLog(writer);
-    const server = await startGrpcServer(
-      { host, port: config.port },
-      { sources: { sql, cache, recent }, writer },
-    ).catch(async (error) => {
-      await writer.stop();
-      throw error;
-    });
+    const sources = { sql, cache, recent };
+    const registry = await openRegistry({ sources, writer, log });
+    const server = await startGrpcServer({ host, port: config.port }, { sources, writer, registry }).catch(
+      async (error) => {
+        await writer.stop();
+        throw error;
+      },
+    );
     return {
       port: server.port,
       connectionString: `esdb://${host}:${server.port}?tls=false`,
       failed: writer.failed,
       stop: async () => {
+        // How far the groups have come is written last, while there still is a writer.
+        await registry.stop();
         await writer.stop();
         await server.stop();
         await sql.end({ timeout: 2 });

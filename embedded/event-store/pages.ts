@@ -3,7 +3,7 @@
  * Called by reader.ts and subscriptions.ts. Sizes adapt so that a page of large events does not fill the memory.
  */
 import type { Sql } from '../../platform/sql.ts';
-import { type StoredEvent, sizeOf } from './event.ts';
+import { hiddenFromAll, type StoredEvent, sizeOf } from './event.ts';
 
 /** Part of one stream. Revisions are inclusive; `createdAfter` is in ticks. */
 export interface StreamRange {
@@ -26,19 +26,19 @@ interface AllRow {
   metadata: Uint8Array;
 }
 
-/** Events at or after `from` (inclusive), oldest first. */
+/** Events of $all at or after `from` (inclusive), oldest first. */
 export const pageForwards = async (sql: Sql, from: bigint, limit: number): Promise<StoredEvent[]> =>
   sql<AllRow[]>`
     select e.position, s.name as stream, e.revision, e.created, e.id, e.json, e.type, e.data, e.metadata
     from event_store.events e join event_store.streams s on s.id = e.stream
-    where e.position >= ${from.toString()} order by e.position limit ${limit}`;
+    where e.position >= ${from.toString()} and not starts_with(s.name, ${hiddenFromAll}) order by e.position limit ${limit}`;
 
-/** Events before `before` (exclusive), newest first. */
+/** Events of $all before `before` (exclusive), newest first. */
 export const pageBackwards = async (sql: Sql, before: bigint, limit: number): Promise<StoredEvent[]> =>
   sql<AllRow[]>`
     select e.position, s.name as stream, e.revision, e.created, e.id, e.json, e.type, e.data, e.metadata
     from event_store.events e join event_store.streams s on s.id = e.stream
-    where e.position < ${before.toString()} order by e.position desc limit ${limit}`;
+    where e.position < ${before.toString()} and not starts_with(s.name, ${hiddenFromAll}) order by e.position desc limit ${limit}`;
 
 /** Events of a stream, lowest revision first. */
 export const streamForwards = async (sql: Sql, range: StreamRange, limit: number): Promise<StoredEvent[]> =>

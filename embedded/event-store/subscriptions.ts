@@ -4,7 +4,7 @@
  */
 import type { Sql } from '../../platform/sql.ts';
 import type { StoredEvent } from './event.ts';
-import { tombstoneRevision } from './event.ts';
+import { hiddenFromAll, tombstoneRevision } from './event.ts';
 import type { Filter } from './filter.ts';
 import { nextPageSize, pageForwards, streamForwards } from './pages.ts';
 import { rangeOf } from './reader.ts';
@@ -70,8 +70,14 @@ export const followAll = async (
   let size = 128;
   while (!to.signal.aborted) {
     const recentPage = recent.after(cursor, liveBatch);
+    const end = recent.last();
     const page = recentPage ?? (await pageForwards(sql, cursor + 1n, size));
     if (!recentPage) size = nextPageSize(size, page);
+    if (page.length === 0 && !recentPage && end > cursor) {
+      // Only hidden events were left up to the end as it was: step over them, or the wait below would not wait.
+      cursor = end;
+      continue;
+    }
     if (page.length === 0) {
       if (!isCaughtUp) {
         isCaughtUp = true;
@@ -82,8 +88,9 @@ export const followAll = async (
       await recent.wait(cursor, to.signal);
       continue;
     }
-    if (filter) considered = await sendFiltered(page, filter, to, considered);
-    else await to.events(page);
+    const visible = recentPage ? page.filter((event) => !event.stream.startsWith(hiddenFromAll)) : page;
+    if (filter) considered = await sendFiltered(visible, filter, to, considered);
+    else if (visible.length > 0) await to.events(visible);
     cursor = (page.at(-1) as StoredEvent).position;
   }
 };

@@ -77,6 +77,42 @@ export const missingMetadata = (missing: readonly string[]): Failure =>
     },
   );
 
+/** Failures of persistent subscriptions: all name the stream and the group. */
+const persistent =
+  (code: grpc.status, exception: string, text: (stream: string, group: string, reason: string) => string) =>
+  (stream: string, group: string, reason = ''): Failure =>
+    failure(code, text(stream, group, reason), exception, {
+      'stream-name': stream,
+      'group-name': group,
+      ...(reason === '' ? {} : { reason }),
+    });
+
+export const groupExists = persistent(
+  grpc.status.ALREADY_EXISTS,
+  'persistent-subscription-exists',
+  (stream, group) => `Subscription group ${group} on stream ${stream} exists.`,
+);
+export const groupDoesNotExist = persistent(
+  grpc.status.NOT_FOUND,
+  'persistent-subscription-does-not-exist',
+  (stream, group) => `Subscription group ${group} on stream ${stream} does not exist.`,
+);
+export const groupFailed = persistent(
+  grpc.status.INTERNAL,
+  'persistent-subscription-failed',
+  (stream, group, reason) => `Subscription group ${group} on stream ${stream} failed: '${reason}'`,
+);
+export const groupDropped = persistent(
+  grpc.status.CANCELLED,
+  'persistent-subscription-dropped',
+  (stream, group, reason) => `Subscription group ${group} on stream ${stream} was dropped. ${reason}`,
+);
+export const groupFull = persistent(
+  grpc.status.FAILED_PRECONDITION,
+  'maximum-subscribers-reached',
+  (stream, group) => `Maximum subscriptions reached for subscription group ${group} on stream ${stream}.`,
+);
+
 /** The failure of a write that was not done. */
 export const writeFailure = (
   stream: string,

@@ -17,7 +17,7 @@ import {
   unavailable,
 } from './failures.ts';
 import { streams } from './protocol.ts';
-import { readRevision, readStreamName } from './requests.ts';
+import { readFilterRequest, readIdForm, readRevision, readStreamName, required } from './requests.ts';
 import { type Outlet, openOutlet, type ReadCall } from './send.ts';
 import {
   encodeCaughtUp,
@@ -33,30 +33,13 @@ type Options = streams.ReadReq.Options;
 /** Events between two checkpoints when the client names no window. */
 const defaultWindow = 32;
 
-const required = <T>(value: T | undefined, what: string): T => {
-  if (value === undefined) throw invalidArgument(`${what} is missing`);
-  return value;
-};
-
-const readIdForm = (options: Options): IdForm => {
-  const form = required(options.getUuidOption(), 'uuid_option');
-  if (form.hasStructured()) return 'structured';
-  if (form.hasString()) return 'string';
-  throw invalidArgument('uuid_option is empty');
-};
-
 const readFilter = (options: Options): FilterPlan | undefined => {
   const filter = options.getFilter();
   if (!filter) {
     if (!options.hasNoFilter()) throw invalidArgument('filter_option is missing');
     return undefined;
   }
-  const on = filter.hasStreamIdentifier() ? 'stream' : 'type';
-  const expression = required(
-    on === 'stream' ? filter.getStreamIdentifier() : filter.getEventType(),
-    'The filter expression',
-  );
-  const matches = compileFilter({ on, prefixes: expression.getPrefixList(), regex: expression.getRegex() });
+  const matches = compileFilter(readFilterRequest(filter));
   if (typeof matches === 'string') throw invalidArgument(`The filter was refused: ${matches}`);
   if (filter.hasMax() && filter.getMax() === 0) throw invalidArgument('The search window must be at least 1');
   const window = filter.hasMax() ? filter.getMax() : defaultWindow;
@@ -190,7 +173,7 @@ const serve = async (sources: Sources, outlet: Outlet, options: Options): Promis
   const sending: Sending = {
     sources,
     outlet,
-    idForm: readIdForm(options),
+    idForm: readIdForm(options.getUuidOption()),
     resolve: options.getResolveLinks(),
   };
   const backwards = options.getReadDirection() === streams.ReadReq.Options.ReadDirection.BACKWARDS;

@@ -3,8 +3,10 @@
  * Called by the gRPC handlers.
  */
 import type { NewEvent } from '../event.ts';
+import type { FilterRequest } from '../filter.ts';
 import { type Failure, invalidArgument, missingMetadata } from './failures.ts';
 import type { shared, streams } from './protocol.ts';
+import type { IdForm } from './wire.ts';
 
 /** Longest stream name in bytes: names are indexed, and an index entry must fit on a page. */
 const maxNameBytes = 1_024;
@@ -76,3 +78,33 @@ export const readProposed = (
 
 /** uint64 on the wire that stands for a revision; what exceeds 2^63-1 is an older client's "none" or "end". */
 export const readRevision = (text: string): bigint => BigInt.asIntN(64, BigInt(text));
+
+/** `value`, or INVALID_ARGUMENT that says `what` is missing. */
+export const required = <T>(value: T | undefined, what: string): T => {
+  if (value === undefined) throw invalidArgument(`${what} is missing`);
+  return value;
+};
+
+/** The form in which a client wants event ids. */
+export const readIdForm = (form: { hasStructured(): boolean; hasString(): boolean } | undefined): IdForm => {
+  if (required(form, 'uuid_option').hasStructured()) return 'structured';
+  if (form?.hasString()) return 'string';
+  throw invalidArgument('uuid_option is empty');
+};
+
+interface Expression {
+  getPrefixList(): string[];
+  getRegex(): string;
+}
+
+/** What is to be filtered; streams.proto and persistent.proto say it alike. */
+export const readFilterRequest = (filter: {
+  hasStreamIdentifier(): boolean;
+  getStreamIdentifier(): Expression | undefined;
+  getEventType(): Expression | undefined;
+}): FilterRequest => {
+  const on = filter.hasStreamIdentifier() ? 'stream' : 'type';
+  const asked = on === 'stream' ? filter.getStreamIdentifier() : filter.getEventType();
+  const expression = required(asked, 'The filter expression');
+  return { on, prefixes: expression.getPrefixList(), regex: expression.getRegex() };
+};

@@ -5,11 +5,14 @@
 import { randomUUID } from 'node:crypto';
 import grpc from '@grpc/grpc-js';
 import { ticksPerMs } from '../event.ts';
+import type { Registry } from '../persistent/registry.ts';
 import type { Sources } from '../subscriptions.ts';
 import type { Writer } from '../writer.ts';
 import { appendHandler } from './append.ts';
 import { batchAppendHandler } from './batch-append.ts';
 import { type Failure, unavailable } from './failures.ts';
+import { persistentHandlers } from './persistent.ts';
+import { persistentReadHandler } from './persistent-read.ts';
 import { features, gossip, services, shared } from './protocol.ts';
 import { readHandler } from './read.ts';
 import { deleteHandler, tombstoneHandler } from './remove.ts';
@@ -17,15 +20,26 @@ import { deleteHandler, tombstoneHandler } from './remove.ts';
 /** Version that clients are told; they choose features by it. */
 const serverVersion = '24.6.0';
 
-const supported: readonly [string, readonly string[]][] = [
+const supported: readonly [service: string, methods: readonly string[], features?: readonly string[]][] = [
   ['event_store.client.streams.streams', ['read', 'append', 'batchappend', 'delete', 'tombstone']],
+  [
+    'event_store.client.persistent_subscriptions.persistentsubscriptions',
+    ['create', 'update', 'delete', 'read', 'getinfo', 'replayparked', 'list', 'restartsubsystem'],
+    // Without these the client asks for some of it by HTTP instead.
+    ['stream', 'all'],
+  ],
   ['event_store.client.server_features.serverfeatures', ['getsupportedmethods']],
   ['event_store.client.gossip.gossip', ['read']],
 ];
 
 const supportedMethods = (): features.SupportedMethods => {
-  const methods = supported.flatMap(([service, names]) =>
-    names.map((name) => new features.SupportedMethod().setServiceName(service).setMethodName(name)),
+  const methods = supported.flatMap(([service, names, featuresList = []]) =>
+    names.map((name) =>
+      new features.SupportedMethod()
+        .setServiceName(service)
+        .setMethodName(name)
+        .setFeaturesList([...featuresList]),
+    ),
   );
   return new features.SupportedMethods().setEventStoreServerVersion(serverVersion).setMethodsList(methods);
 };
@@ -81,9 +95,9 @@ const shutDown = (server: grpc.Server): Promise<void> =>
 /** Serves on `host`:`port` (0: any free port). Rejects when the port is taken. */
 export const startGrpcServer = async (
   config: { host: string; port: number },
-  parts: { sources: Sources; writer: Writer },
+  parts: { sources: Sources; writer: Writer; registry: Registry },
 ): Promise<GrpcServer> => {
-  const { sources, writer } = parts;
+  const { sources, writer, registry } = parts;
   const open = new Set<(failure: Failure) => void>();
   const onOpen = (end: (failure: Failure) => void): (() => void) => {
     open.add(end);
@@ -100,6 +114,13 @@ export const startGrpcServer = async (
       batchAppend: batchAppendHandler(writer, onOpen, unavailable),
       delete: deleteHandler(writer),
       tombstone: tombstoneHandler(writer),
+    } as unknown as grpc.UntypedServiceImplementation,
+  );
+  server.addService(
+    services.persistent as unknown as grpc.ServiceDefinition,
+    {
+      ...persistentHandlers(registry),
+      read: persistentReadHandler(registry),
     } as unknown as grpc.UntypedServiceImplementation,
   );
   server.addService(services.features, {

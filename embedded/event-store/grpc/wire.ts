@@ -1,6 +1,6 @@
 /**
- * Encodes the answers of a read (ReadResp in streams.proto) straight into bytes.
- * Called by send.ts for every event sent. A test holds it against the generated code.
+ * Encodes the answers of reads (ReadResp in streams.proto and persistent.proto) straight into bytes.
+ * Called for every event sent. A test holds it against the generated code.
  */
 import type { StoredEvent } from '../event.ts';
 import type { Resolved } from '../links.ts';
@@ -146,15 +146,24 @@ const uint64Field = (field: number, value: bigint): Buffer => {
   return to.bytes.subarray(0, to.at);
 };
 
+const encodeResolved = ({ event, link }: Resolved, form: IdForm): Buffer[] => [
+  ...(event ? [encodeRecorded(1, event, form)] : []),
+  ...(link ? [encodeRecorded(2, link, form)] : []),
+  uint64Field(3, (link ?? event)?.position ?? 0n),
+];
+
 /** ReadResp.event: the event, its link if one led there, and the position of what came first. */
-export const encodeEvent = ({ event, link }: Resolved, form: IdForm): Buffer => {
-  const position = (link ?? event)?.position ?? 0n;
-  return wrap(1, [
-    ...(event ? [encodeRecorded(1, event, form)] : []),
-    ...(link ? [encodeRecorded(2, link, form)] : []),
-    uint64Field(3, position),
+export const encodeEvent = (resolved: Resolved, form: IdForm): Buffer =>
+  wrap(1, encodeResolved(resolved, form));
+
+const noRetryCount = Buffer.from([lengthDelimited(6), 0]);
+
+/** The same in persistent.proto, whose messages have the same fields, with the count of earlier deliveries. */
+export const encodeDelivery = (resolved: Resolved, form: IdForm, retryCount: number): Buffer =>
+  wrap(1, [
+    ...encodeResolved(resolved, form),
+    retryCount === 0 ? noRetryCount : uint64Field(5, BigInt(retryCount)),
   ]);
-};
 
 /** ReadResp.confirmation */
 export const encodeConfirmation = (subscriptionId: string): Buffer => {

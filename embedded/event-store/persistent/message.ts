@@ -1,0 +1,33 @@
+/**
+ * An event on its way through a group: fetched, delivered perhaps several times, finished once.
+ * The vocabulary of group.ts, dispatch.ts and parked.ts.
+ */
+import type { StoredEvent } from '../event.ts';
+import type { Resolved } from '../links.ts';
+
+/** An event as a group knows it. */
+export interface Message {
+  readonly resolved: Resolved;
+  /** The link when there is one: its id is acknowledged, its place counts. */
+  readonly source: StoredEvent;
+  /** Set when it was parked before: its revision in the parked stream. It has no part in the checkpoint. */
+  readonly parkedRevision: bigint | undefined;
+  /** How often it was delivered before. */
+  retryCount: number;
+  /** When the consumer must have answered (performance.now()); 0 while it is with no consumer. */
+  dueAt: number;
+  /** When it was handed to its consumer (performance.now()). */
+  sentAt: number;
+}
+
+/** What a consumer says of an event it cannot process. */
+export type Nack = 'park' | 'retry' | 'skip' | 'stop';
+
+export const openMessage = (resolved: Resolved, source: StoredEvent, parkedRevision?: bigint): Message => ({
+  resolved,
+  source,
+  parkedRevision,
+  retryCount: 0,
+  dueAt: 0,
+  sentAt: 0,
+});
