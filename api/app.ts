@@ -66,7 +66,7 @@ const catalogue = () =>
 
 /** Makes the app. */
 export const openApp = (parts: AppParts): Express => {
-  const { deps, waiter, stopping, credentials, projector } = parts;
+  const { deps, waiter, stopping, credentials, config, projector } = parts;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -77,7 +77,7 @@ export const openApp = (parts: AppParts): Express => {
   app.use(securityHeaders(parts.secure));
   app.all('/graphql', ...graphqlHandlers(parts));
   app.all('/proxy/v1/feed', only('GET'), proxyFeed({ deps, waiter, stopping }));
-  app.all('/events/v1/feed', only('GET'), eventFeed({ deps, credentials, stopping }));
+  app.all('/events/v1/feed', only('GET'), eventFeed({ deps, credentials, config, stopping }));
   app.all('/healthz', only('GET', 'HEAD'), (_req, res) => void res.json({ alive: true }));
   app.all('/readyz', only('GET', 'HEAD'), async (_req, res) => {
     const found = await readiness(deps, waiter, projector);

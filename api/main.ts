@@ -11,6 +11,7 @@ import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
+import { openMailer } from '../platform/mail.ts';
 import { openProjectionWaiter } from '../projections/await.ts';
 import type { ProjectorState } from '../projections/main.ts';
 import { openApp } from './app.ts';
@@ -19,6 +20,7 @@ import { openDeadJobs } from './dead-jobs.ts';
 import { deviceRoutes } from './device/main.ts';
 import { isLoopback, listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
+import { openDoor } from './sign-in/door.ts';
 
 /** The running server. */
 export interface RunningApi {
@@ -48,8 +50,16 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const waiter = await openProjectionWaiter(deps);
   const deadJobs = openDeadJobs(deps.queues);
   const devices = deviceRoutes(config, deps);
+  const { smtpUrl, mailFrom } = config;
+  let url = '';
+  const door = openDoor(deps, config, {
+    tallies: credentials.tallies,
+    mailer: smtpUrl === undefined ? undefined : openMailer(smtpUrl, mailFrom),
+    listensAt: () => url,
+  });
   const app = openApp({
     config,
+    door,
     deps,
     credentials,
     waiter,
@@ -74,7 +84,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const close = async () => {
     stopping.abort();
     await stopServer(server);
-    await Promise.all([waiter.close(), deadJobs.close()]);
+    await Promise.all([waiter.close(), deadJobs.close(), door.close()]);
   };
   try {
     await listen(server, config);
@@ -84,7 +94,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   }
   const { port } = server.address() as AddressInfo;
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
-  const url = `${tls ? 'https' : 'http'}://${host}:${port}`;
+  url = `${tls ? 'https' : 'http'}://${host}:${port}`;
   log.info({ url }, 'serving');
   return { url, port, stop: close };
 };

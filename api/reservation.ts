@@ -68,19 +68,22 @@ export const holderOf = async (
   return state.status === 'held' ? state.ownerId : null;
 };
 
-/** The account behind a tenant's short name and an e-mail; either is null when there is none. */
-export const findAccount = async (
-  handler: Handler,
-  tenantSlug: string,
-  email: string,
-): Promise<{ tenantId: TenantId; accountId: AccountId | null } | null> => {
-  const maxAgeMs = 2000;
-  const tenantId = (await holderOf(
+/** The tenant of a short name; null when there is none. */
+export const findTenantOf = async (handler: Handler, tenantSlug: string): Promise<TenantId | null> =>
+  (await holderOf(
     handler,
     { kind: 'tenant-slug', value: tenantSlug },
-    { maxAgeMs },
+    { maxAgeMs: 2000 },
   )) as TenantId | null;
-  if (tenantId === null) return null;
-  const accountId = await holderOf(handler, { kind: 'account-email', value: email, tenantId }, { maxAgeMs });
-  return { tenantId, accountId: accountId as AccountId | null };
-};
+
+/** The account of an e-mail in a tenant; null when there is none. */
+export const findAccountOf = async (
+  handler: Handler,
+  tenantId: TenantId,
+  email: string,
+): Promise<AccountId | null> =>
+  (await holderOf(
+    handler,
+    { kind: 'account-email', value: email, tenantId },
+    { maxAgeMs: 2000 },
+  )) as AccountId | null;

@@ -61,7 +61,13 @@ export const signInFirst = async (
   const admin = await signIn(client, who);
   if (admin.mustChangePassword) {
     const input = { currentPassword: who.password, newPassword: chosen };
-    await mutate(admin, 'changePassword', input, 'ChangePasswordPayload { pending }');
+    const changed = await mutate<{ token: string }>(
+      admin,
+      'changePassword',
+      input,
+      'ChangePasswordPayload { token }',
+    );
+    return { client, token: changed.token };
   }
   return admin;
 };

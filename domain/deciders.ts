@@ -11,6 +11,7 @@ import { groupDecider } from './group/decide.ts';
 import { policyDecider } from './policy/decide.ts';
 import { proxyDecider } from './proxy/decide.ts';
 import { reservationDecider } from './reservation/decide.ts';
+import { signInDecider } from './sign-in/decide.ts';
 import { taskBundleDecider } from './task-bundle/decide.ts';
 import { tenantDecider } from './tenant/decide.ts';
 
@@ -28,6 +29,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     policyDecider,
     proxyDecider,
     reservationDecider,
+    signInDecider,
     taskBundleDecider,
     tenantDecider,
   ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),

@@ -11,6 +11,7 @@ import { groupEvents } from './group/group.ts';
 import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
 import { reservationEvents } from './reservation/reservation.ts';
+import { signInEvents } from './sign-in/sign-in.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
 import { tenantEvents } from './tenant/tenant.ts';
 
@@ -24,6 +25,7 @@ export const catalogues: readonly EventCatalogue[] = [
   policyEvents,
   proxyEvents,
   reservationEvents,
+  signInEvents,
   taskBundleEvents,
   tenantEvents,
 ];

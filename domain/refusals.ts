@@ -8,12 +8,20 @@ export const refusals = {
   'account-disabled': { title: 'The account is disabled', advice: 'Ask an administrator to enable it.' },
   'account-exists': { title: 'The account already exists', advice: 'Use another id.' },
   'account-missing': { title: 'No such account', advice: 'Check the id.' },
+  'breached-list-missing': {
+    title: 'This installation has no list of breached passwords',
+    advice: 'Ask the operator to set MUSTER_BREACHED_PASSWORDS, or leave the check off.',
+  },
   'bundle-conflict': {
     title: 'These tasks cannot share a bundle',
     advice: 'Put unenrol and wipe into separate bundles.',
   },
   'bundle-missing': { title: 'No such task bundle', advice: 'Check the id.' },
   'bundle-retired': { title: 'The task bundle is retired', advice: 'Create a new bundle.' },
+  'challenge-key-missing': {
+    title: 'The challenge needs both keys of its provider',
+    advice: 'Give the site key and the secret key.',
+  },
   'compliance-policy-in-use': {
     title: 'The compliance policy is still assigned',
     advice: 'Assign another policy to the tenant and its groups first.',
@@ -48,7 +56,19 @@ export const refusals = {
     advice: 'Ask an administrator for a new code.',
   },
   'group-missing': { title: 'No such device group', advice: 'Check the id.' },
+  'link-invalid': {
+    title: 'The link is not valid, or not any more',
+    advice: 'Ask for a new one.',
+  },
   'name-taken': { title: 'The name is taken', advice: 'Choose another one.' },
+  'own-address-excluded': {
+    title: 'This would lock you out: your own address is not in the list',
+    advice: 'Add your address, or set force.',
+  },
+  'password-refused': {
+    title: 'The password is not good enough',
+    advice: 'Choose another one; signInSettings says what is asked for.',
+  },
   'platform-mismatch': {
     title: 'This is not for the platform of the device',
     advice: 'Choose a device or an item of the right platform.',
@@ -56,6 +76,7 @@ export const refusals = {
   'policy-missing': { title: 'No such policy', advice: 'Check the id.' },
   'policy-retired': { title: 'The policy is retired', advice: 'Assign another policy.' },
   'proxy-missing': { title: 'No such proxy', advice: 'Check the id.' },
+  'session-missing': { title: 'No such session', advice: 'List the sessions again.' },
   'task-finished': { title: 'The task is finished already', advice: 'Queue a new task.' },
   'task-missing': { title: 'No such task on this device', advice: 'Check the task id.' },
   'tenant-exists': { title: 'The tenant already exists', advice: 'Use another id.' },

@@ -28,6 +28,13 @@ const count = (minimum: number, maximum: number) => z.coerce.number().int().min(
 const port = count(0, 65_535);
 const file = z.string().min(1);
 const httpUrl = z.url({ protocol: /^https?$/ });
+const smtpUrl = z.url({ protocol: /^smtps?$/ });
+const cidrList = z
+  .string()
+  .transform((text) => text.split(',').map((range) => range.trim()))
+  .pipe(
+    z.array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'is no list of addresses or CIDR ranges')),
+  );
 const databaseUrl = z.url({ protocol: /^postgres(ql)?$/ });
 
 /** Settings of the server (`muster serve`) and of every command that talks to its parts. */
@@ -136,7 +143,53 @@ export const serverSettings = {
     schema: count(1, 10_080),
     default: '60',
     unit: 'minutes',
-    description: 'A session that is not used for this long ends.',
+    description: 'A session that is not used for this long ends, unless the tenant chose otherwise.',
+  },
+  publicUrl: {
+    env: 'MUSTER_PUBLIC_URL',
+    schema: httpUrl,
+    description:
+      'Address of the server as people reach it: links in mails lead there. Unset: where it listens.',
+  },
+  trustedProxies: {
+    env: 'MUSTER_TRUSTED_PROXIES',
+    schema: cidrList,
+    unit: 'addresses or CIDR ranges, by commas',
+    description:
+      'Balancers in front of the server whose X-Forwarded-For is believed. Unset: callers are who connects.',
+  },
+  secretKey: {
+    env: 'MUSTER_SECRET_KEY',
+    schema: z.string().regex(/^[\w-]{43}$/, 'must be 32 bytes in base64url (43 characters)'),
+    secret: true,
+    description:
+      'Key under which secrets that must be read back are sealed; the same for all servers of an installation. Unset: one is made in the data folder.',
+  },
+  smtpUrl: {
+    env: 'MUSTER_SMTP_URL',
+    schema: smtpUrl,
+    secret: true,
+    description:
+      'Mail server for invitations and password resets, such as smtps://user:password@mail.example.org. Unset: links are shown to the administrator who makes them.',
+  },
+  mailFrom: {
+    env: 'MUSTER_MAIL_FROM',
+    schema: z.email(),
+    default: 'muster@localhost.localdomain',
+    description: 'Sender of these mails.',
+  },
+  breachedPasswordsDir: {
+    env: 'MUSTER_BREACHED_PASSWORDS',
+    schema: file,
+    unit: 'folder',
+    description:
+      'Breached passwords as range files: one file per first five hex digits of the SHA-1, with lines SUFFIX:COUNT. Unset: not checked.',
+  },
+  recaptchaEndpoint: {
+    env: 'MUSTER_RECAPTCHA_ENDPOINT',
+    schema: httpUrl,
+    default: 'https://www.google.com/recaptcha/api/siteverify',
+    description: 'Where answers to reCAPTCHA are verified.',
   },
   cachedAggregates: {
     env: 'MUSTER_CACHED_AGGREGATES',

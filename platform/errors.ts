@@ -6,11 +6,21 @@ import { type RefusalCode, refusals } from '../domain/refusals.ts';
 
 /** Code → title, advice and whether repeating the same call later can succeed. */
 export const faults = {
+  'address-refused': {
+    title: 'The portal may not be used from this address',
+    advice: 'Come from an address that the administrator allows.',
+    retryable: false,
+  },
   'body-too-deep': { title: 'The JSON is nested too deeply', advice: 'Flatten the body.', retryable: false },
   'body-too-large': { title: 'The body is too large', advice: 'Send less at once.', retryable: false },
   'config-invalid': {
     title: 'The configuration is invalid',
     advice: 'Correct the named settings.',
+    retryable: false,
+  },
+  'cross-site-request': {
+    title: 'The request comes from another site',
+    advice: 'With the cookie, send x-muster-request: 1 from the same origin; or send a bearer token.',
     retryable: false,
   },
   'data-dir-in-use': {

@@ -4,17 +4,21 @@
  */
 import type { Request, Response } from 'express';
 import { categories } from '../../domain/events.ts';
+import type { ServerConfig } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { StoredEvent } from '../../platform/event-store.ts';
 import { auditRowOf } from '../../projections/audit.ts';
+import { addressOf } from '../address.ts';
 import { type AccountCredential, bearerToken, type Credentials, identifyAccount } from '../credentials.ts';
 import { scopeFault } from '../graphql/scopes.ts';
+import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
 export interface EventFeedParts {
   readonly deps: Deps;
   readonly credentials: Credentials;
+  readonly config: Pick<ServerConfig, 'publicUrl' | 'trustedProxies'>;
   readonly stopping: AbortSignal;
 }
 
@@ -82,11 +86,14 @@ const openCounter = () => {
 };
 
 /** The handler. The tenant is the credential's: nothing in the request can name another. */
-export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
+export const eventFeed = ({ deps, credentials, config, stopping }: EventFeedParts) => {
   const counter = openCounter();
   return async (req: Request, res: Response): Promise<void> => {
-    const token = bearerToken(req);
-    const credential = await identifyAccount(deps, credentials, token);
+    const caller = {
+      token: tokenOf(bearerToken(req), browserOf(req, res, config.publicUrl)),
+      address: addressOf(req, config.trustedProxies),
+    };
+    const credential = await identifyAccount(deps, credentials, caller);
     const fault = scopeFault(credential, 'administrator');
     if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
     const { tenantId } = credential;
@@ -95,7 +102,7 @@ export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
     const stream = openStream(res, 'text/event-stream', stopping);
     const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);
     const check = setInterval(async () => {
-      const still = await identifyAccount(deps, credentials, token, { use: false }).catch(() => null);
+      const still = await identifyAccount(deps, credentials, caller, { use: false }).catch(() => null);
       if (scopeFault(still, 'administrator')) stream.end();
     }, checkMs);
     try {

@@ -9,6 +9,7 @@ import { MusterError } from '../../platform/errors.ts';
 import { newId } from '../../platform/new-id.ts';
 import { type AccountRow, findAccount, listAccounts } from '../../projections/accounts.ts';
 import { reserve } from '../reservation.ts';
+import { endSessions } from '../sign-in/end-sessions.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
@@ -94,7 +95,8 @@ const issue = async (
 ): Promise<Issued> => {
   const { tenantId } = signedIn(context);
   const oneTimePassword = await context.credentials.passwords.issue({ tenantId, accountId: id });
-  await context.credentials.sessions.endAll(tenantId, id);
+  await context.credentials.links.endAll(tenantId, id);
+  await endSessions(context, { tenantId, accountId: id }, 'password-changed', signedIn(context).accountId);
   const changed = await act(context, accountDecider, id, {
     type: 'ChangeAccountPassword',
     mustChange: true,
@@ -127,7 +129,8 @@ mutation('disableAccount', {
       throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
     await requireAccount(context, id);
     const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
-    await context.credentials.sessions.endAll(tenantId, id);
+    await endSessions(context, { tenantId, accountId: id }, 'account-disabled', own);
+    await context.credentials.links.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
   },
 });

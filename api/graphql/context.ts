@@ -7,6 +7,8 @@ import { MusterError } from '../../platform/errors.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
 import type { AccountCredential, Credentials } from '../credentials.ts';
 import type { DeadJobs } from '../dead-jobs.ts';
+import type { Browser } from '../sign-in/browser.ts';
+import type { Door } from '../sign-in/door.ts';
 
 export interface ApiContext {
   readonly deps: Deps;
@@ -14,9 +16,11 @@ export interface ApiContext {
   readonly credentials: Credentials;
   readonly waiter: ProjectionWaiter;
   readonly deadJobs: DeadJobs;
+  readonly door: Door;
   readonly requestId: string;
   /** IP address of the caller. */
   readonly address: string;
+  readonly browser: Browser;
   /** The signed-in account, null for nobody: the only source of the tenant. */
   readonly credential: AccountCredential | null;
   /** Aborts when the server stops: subscriptions end. */

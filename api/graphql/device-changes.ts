@@ -17,7 +17,7 @@ const rowsAtOnce = 100;
 /** Devices of the account's tenant that change from now on; only one of them when `only` names it. */
 const deviceChanges = (context: ApiContext, only: DeviceId | null): AsyncIterableIterator<DeviceRow> => {
   const { tenantId, token } = signedIn(context);
-  const { deps, waiter, credentials } = context;
+  const { deps, waiter, credentials, address } = context;
   const ending = new AbortController();
   const stop = () => ending.abort();
   context.stopping.addEventListener('abort', stop, { once: true });
@@ -27,7 +27,8 @@ const deviceChanges = (context: ApiContext, only: DeviceId | null): AsyncIterabl
     positionOf: (row) => row.changedPosition,
     after: waiter.position(),
     allowed: async () => {
-      const credential = await identifyAccount(deps, credentials, token, { use: false });
+      const caller = { token, address };
+      const credential = await identifyAccount(deps, credentials, caller, { use: false }).catch(() => null);
       return scopeFault(credential, 'administrator') === undefined;
     },
     checkMs,

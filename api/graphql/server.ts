@@ -5,15 +5,17 @@ import express, { type RequestHandler } from 'express';
 import { GraphQLError } from 'graphql';
 import { createYoga } from 'graphql-yoga';
 import { MusterError } from '../../platform/errors.ts';
+import { addressOf } from '../address.ts';
 import { bearerToken, identifyAccount } from '../credentials.ts';
 import { methodNotAllowed, requestIdOf } from '../problem.ts';
+import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import type { ApiContext } from './context.ts';
 import { documentLimits } from './limits.ts';
 import { musterPlugin } from './plugin.ts';
 import { schema } from './schema.ts';
 
 /** What is the same for every request. */
-export type GraphqlParts = Omit<ApiContext, 'requestId' | 'address' | 'credential'> & {
+export type GraphqlParts = Omit<ApiContext, 'requestId' | 'address' | 'browser' | 'credential'> & {
   /** Whether browsers are shown GraphiQL. */
   readonly graphiql: boolean;
 };
@@ -80,11 +82,16 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
     express.json({ limit: bodyBytes, type: 'application/json' }),
     async (req, res) => {
       if (req.method === 'POST') checkBody(req.body);
-      const credential = await identifyAccount(shared.deps, shared.credentials, bearerToken(req));
+      const { publicUrl, trustedProxies } = shared.config;
+      const browser = browserOf(req, res, publicUrl);
+      const address = addressOf(req, trustedProxies);
+      const token = tokenOf(bearerToken(req), browser);
+      const credential = await identifyAccount(shared.deps, shared.credentials, { token, address });
       await yoga(req, res, {
         ...shared,
         requestId: requestIdOf(res),
-        address: req.socket.remoteAddress ?? '',
+        address,
+        browser,
         credential,
       } as never);
     },

@@ -4,17 +4,20 @@
 import { z } from 'zod';
 import type { AccountState } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
-import { refuse } from '../../domain/refusals.ts';
+import { isRefusal } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
-import { slug, type TenantState } from '../../domain/tenant/tenant.ts';
-import { email } from '../../domain/text.ts';
+import type { TenantState } from '../../domain/tenant/tenant.ts';
 import { MusterError } from '../../platform/errors.ts';
-import { findAccount } from '../reservation.ts';
+import { countedAddress } from '../address.ts';
+import { signInSettings } from '../sign-in/door.ts';
+import { endSession, endSessions } from '../sign-in/end-sessions.ts';
+import { openSession, prove, requireTurn } from '../sign-in/enter.ts';
+import { type PasswordDue, refusePassword } from '../sign-in/password.ts';
 import { chosenPassword } from '../vault/passwords.ts';
-import { builder } from './builder.ts';
+import { builder, RefusedError } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Effect, EffectInterface, refuseIf, settle, stateOf } from './effect.ts';
-import { Role } from './enums.ts';
+import { ChallengeProvider, PasswordDueEnum, Role, SignInStep } from './enums.ts';
 import { mutation } from './mutation.ts';
 
 interface Viewer {
@@ -32,6 +35,12 @@ const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
     mustChangePassword: t.boolean({
       description: 'True: nothing but changePassword and signOut is possible before.',
       resolve: (_viewer, _args, context) => signedIn(context).mustChangePassword,
+    }),
+    passwordDue: t.field({
+      type: PasswordDueEnum,
+      nullable: true,
+      description: 'Why the password must be changed.',
+      resolve: (_viewer, _args, context) => signedIn(context).passwordDue,
     }),
     tenantId: t.id({ resolve: (_viewer, _args, context) => signedIn(context).tenantId }),
     tenantName: t.string({ resolve: ({ tenant }) => tenant.name }),
@@ -55,21 +64,56 @@ builder.queryField('viewer', (t) =>
   }),
 );
 
-interface SignedIn {
-  readonly token: string;
-  readonly expiresAt: string;
-  readonly mustChangePassword: boolean;
+/** A sign-in ends in a session, or in the step that has to come before it. */
+interface SignIn {
+  readonly step: 'signed-in' | 'challenge';
+  readonly token: string | null;
+  readonly expiresAt: string | null;
+  readonly clientToken: string | null;
+  readonly passwordDue: PasswordDue | null;
+  readonly challenge: { readonly provider: 'recaptcha'; readonly siteKey: string } | null;
 }
 
-const SignedInType = builder.objectRef<SignedIn>('SignInPayload').implement({
+const ChallengeType = builder.objectRef<NonNullable<SignIn['challenge']>>('SignInChallenge').implement({
+  description: 'A question that tells people from programs.',
   fields: (t) => ({
-    token: t.exposeString('token', { description: 'Send it as `Authorization: Bearer <token>`.' }),
+    provider: t.expose('provider', { type: ChallengeProvider }),
+    siteKey: t.exposeString('siteKey', { description: 'What the page gives to the provider.' }),
+  }),
+});
+
+const SignInType = builder.objectRef<SignIn>('SignInPayload').implement({
+  description: 'A session, or the step that has to come before it.',
+  fields: (t) => ({
+    step: t.expose('step', { type: SignInStep, description: 'Anything but SIGNED_IN: nobody is signed in.' }),
+    token: t.exposeString('token', {
+      nullable: true,
+      description: 'Send it as `Authorization: Bearer <token>`. Null when the browser keeps it as a cookie.',
+    }),
     expiresAt: t.expose('expiresAt', {
       type: 'DateTime',
+      nullable: true,
       description: 'When the session ends at the latest; it ends earlier when it is not used.',
     }),
-    mustChangePassword: t.exposeBoolean('mustChangePassword', {
+    clientToken: t.exposeString('clientToken', {
+      nullable: true,
+      description:
+        'Keep it and give it to the next signIn: a program that is known never waits for strangers.',
+    }),
+    mustChangePassword: t.boolean({
       description: 'True: call changePassword before anything else.',
+      resolve: ({ passwordDue }) => passwordDue !== null,
+    }),
+    passwordDue: t.expose('passwordDue', {
+      type: PasswordDueEnum,
+      nullable: true,
+      description: 'Why the password must be changed.',
+    }),
+    challenge: t.field({
+      type: ChallengeType,
+      nullable: true,
+      description: 'With step CHALLENGE: solve it, then call signIn again with `challengeAnswer`.',
+      resolve: ({ challenge }) => challenge,
     }),
   }),
 });
@@ -77,53 +121,57 @@ const SignedInType = builder.objectRef<SignedIn>('SignInPayload').implement({
 /** Anything that a person may type; what is no valid address or name simply names nobody. */
 const typed = z.string().max(254);
 
-interface Entry {
+interface Input {
   readonly tenantSlug: string;
   readonly email: string;
   readonly password: string;
+  readonly cookie: boolean;
+  readonly clientToken?: string | null | undefined;
+  readonly challengeAnswer?: string | null | undefined;
 }
 
-/** Whose entry it is. What cannot be anybody's is not looked up. */
-const accountOf = async (context: ApiContext, entry: Entry) => {
-  const tenantSlug = slug.safeParse(entry.tenantSlug.trim().toLowerCase());
-  const address = email.safeParse(entry.email.trim());
-  if (!tenantSlug.success || !address.success) return null;
-  const found = await findAccount(context.deps.handler, tenantSlug.data, address.data);
-  return found?.accountId ? { tenantId: found.tenantId, accountId: found.accountId } : null;
-};
-
-const signIn = async (entry: Entry, context: ApiContext): Promise<SignedIn> => {
-  const { attempts, passwords, sessions } = context.credentials;
-  const subject = `${entry.tenantSlug.trim().toLowerCase()}/${entry.email.trim().toLowerCase()}`;
-  const pauseSeconds = await attempts.begin(subject, context.address);
-  if (pauseSeconds > 0)
-    throw new MusterError('too-many-attempts', `the next attempt is possible in ${pauseSeconds} seconds`);
-  const owner = await accountOf(context, entry);
-  const { valid, mustChange } = await passwords.check(owner, entry.password);
-  if (!owner || !valid) throw new MusterError('unauthenticated', 'tenant, e-mail or password is wrong');
-  const { tenantId, accountId } = owner;
-  const [tenant, account] = await Promise.all([
-    context.deps.handler.load(tenantDecider, { tenantId, id: tenantId }),
-    context.deps.handler.load(accountDecider, { tenantId, id: accountId }),
-  ]);
-  await attempts.succeed(subject, context.address);
-  if (tenant.state.status === 'none' || account.state.status === 'none')
-    throw new MusterError('unauthenticated', 'tenant, e-mail or password is wrong');
-  if (tenant.state.status === 'suspended') refuseIf(refuse('tenant-suspended'));
-  if (account.state.status === 'disabled') refuseIf(refuse('account-disabled'));
-  const session = await sessions.open(tenantId, accountId);
-  await passwords.recordSignIn(owner);
-  return { ...session, mustChangePassword: mustChange };
+const signIn = async (input: Input, context: ApiContext): Promise<SignIn> => {
+  const { browser, credentials } = context;
+  // A page of another site must not sign a browser in to an account of its own choice.
+  if (input.cookie && browser.crossSite) throw browser.crossSite;
+  const proven = await prove(context, {
+    ...input,
+    portal: 'admin',
+    clientToken: input.clientToken ?? browser.clientToken,
+    challengeAnswer: input.challengeAnswer ?? undefined,
+  });
+  if (isRefusal(proven)) throw new RefusedError(proven);
+  const nobody = { token: null, expiresAt: null, clientToken: null, passwordDue: null, challenge: null };
+  if (proven.step === 'challenge') return { ...nobody, step: 'challenge', challenge: proven };
+  const entered = await openSession(context, proven, browser.userAgent);
+  const signed = { ...nobody, ...entered, step: 'signed-in', passwordDue: proven.passwordDue } as const;
+  if (!input.cookie) return signed;
+  // The session that the browser had before does not live on beside the new one.
+  if (browser.sessionToken !== undefined) await credentials.sessions.end(browser.sessionToken);
+  browser.keepSession(entered.token);
+  browser.keepClient(entered.clientToken);
+  return { ...signed, token: null, clientToken: null };
 };
 
 mutation('signIn', {
-  description: 'Opens a session.',
+  description: 'Opens a session, or names the step that has to come before it.',
   scope: 'public',
-  type: SignedInType,
+  type: SignInType,
   input: (t) => ({
     tenantSlug: t.string({ required: true }).validate(typed),
     email: t.string({ required: true }).validate(typed),
     password: t.string({ required: true }).validate(z.string().max(256)),
+    cookie: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: 'True: the browser keeps the session as a cookie that no script can read.',
+    }),
+    clientToken: t
+      .string({ description: 'Of an earlier sign-in; browsers send theirs as a cookie.' })
+      .validate(z.string().max(200).nullish()),
+    challengeAnswer: t
+      .string({ description: 'What the provider of the challenge gave to the page.' })
+      .validate(z.string().max(4096).nullish()),
   }),
   run: (input, context) => signIn(input, context),
 });
@@ -138,45 +186,80 @@ mutation('signOut', {
   type: SignOutPayload,
   input: (t) => ({ everywhere: t.boolean({ required: true, defaultValue: false }) }),
   run: async (input, context) => {
-    const { tenantId, accountId, token } = signedIn(context);
-    if (input.everywhere) await context.credentials.sessions.endAll(tenantId, accountId);
-    else await context.credentials.sessions.end(token);
+    const { tenantId, accountId, sessionId } = signedIn(context);
+    const owner = { tenantId, accountId };
+    if (input.everywhere) await endSessions(context, owner, 'signed-out', accountId);
+    else await endSession(context, owner, sessionId, 'signed-out', accountId);
+    if (context.browser.sessionToken !== undefined) context.browser.keepSession(null);
     return { signedOut: true };
   },
 });
 
-const ChangedType = builder.objectRef<Effect>('ChangePasswordPayload').implement({
+interface ChangedPassword extends Effect {
+  readonly token: string | null;
+}
+
+const ChangedType = builder.objectRef<ChangedPassword>('ChangePasswordPayload').implement({
   interfaces: [EffectInterface],
+  fields: (t) => ({
+    token: t.exposeString('token', {
+      nullable: true,
+      description: 'Takes the place of the token that was sent, which has ended. Null with the cookie.',
+    }),
+  }),
 });
 
+/** Throws unless `password` is the signed-in account's; guesses are slowed down. */
+const requireOwnPassword = async (context: ApiContext, password: string): Promise<void> => {
+  const { tenantId, accountId } = signedIn(context);
+  const { attempts, passwords } = context.credentials;
+  const owner = { tenantId, accountId };
+  const attempt = { account: accountId, address: countedAddress(context.address), trusted: true };
+  await requireTurn(context, attempt, owner);
+  if (!(await passwords.check(owner, password)).valid) {
+    context.door.recorder.count('failed', tenantId, accountId, attempt.address);
+    throw new MusterError('unauthenticated', 'the current password is wrong', { field: 'currentPassword' });
+  }
+  await attempts.succeed(attempt);
+};
+
+/** Gives the session a new token, to the browser where the cookie was the credential. */
+const rotate = async ({ credentials, browser }: ApiContext, token: string): Promise<string | null> => {
+  const rotated = await credentials.sessions.rotate(token);
+  if (rotated === undefined) throw new MusterError('unauthenticated', 'the session has ended');
+  if (token !== browser.sessionToken) return rotated;
+  browser.keepSession(rotated);
+  return null;
+};
+
 mutation('changePassword', {
-  description: 'Changes the password of the signed-in account; its other sessions end.',
+  description:
+    'Changes the password of the signed-in account; its other sessions end, this one gets a new token.',
   scope: 'signedIn',
   type: ChangedType,
   input: (t) => ({
     currentPassword: t.string({ required: true }).validate(z.string().max(256)),
     newPassword: t
-      .string({ required: true, description: 'At least 12 characters.' })
+      .string({ required: true, description: 'As signInSettings asks.' })
       .validate(chosenPassword),
   }),
-  run: async (input, context) => {
+  run: async ({ currentPassword, newPassword }, context) => {
     const { tenantId, accountId, token } = signedIn(context);
-    const { attempts, passwords, sessions } = context.credentials;
-    const pauseSeconds = await attempts.begin(accountId, context.address);
-    if (pauseSeconds > 0)
-      throw new MusterError('too-many-attempts', `the next attempt is possible in ${pauseSeconds} seconds`);
     const owner = { tenantId, accountId };
-    if (!(await passwords.check(owner, input.currentPassword)).valid)
-      throw new MusterError('unauthenticated', 'the current password is wrong', { field: 'currentPassword' });
-    await attempts.succeed(accountId, context.address);
-    if (input.newPassword.normalize('NFKC') === input.currentPassword.normalize('NFKC'))
-      throw new MusterError('invalid-input', 'is the current password', { field: 'newPassword' });
-    await passwords.choose(owner, input.newPassword);
-    await sessions.endAll(tenantId, accountId, token);
+    await requireOwnPassword(context, currentPassword);
+    const account = await stateOf(context, accountDecider, accountId);
+    if (account.status === 'none') throw new MusterError('unauthenticated', 'the account is gone');
+    const { passwordPolicy: policy } = await signInSettings(context.deps, tenantId, { fresh: true });
+    const { passwords, links } = context.credentials;
+    const choice = { owner, account, policy, password: newPassword };
+    refuseIf(await refusePassword(choice, context.door.lists, passwords));
+    await passwords.choose(owner, newPassword);
+    await links.endAll(tenantId, accountId);
+    await endSessions(context, owner, 'password-changed', accountId, token);
     const done = await act(context, accountDecider, accountId, {
       type: 'ChangeAccountPassword',
       mustChange: false,
     });
-    return settle(context, done);
+    return { ...(await settle(context, done)), token: await rotate(context, token) };
   },
 });

@@ -1,5 +1,5 @@
 /**
- * The `vault` schema in PostgreSQL: password hashes, sessions and failed attempts. Unlike read models it cannot be
+ * The `vault` schema in PostgreSQL: password hashes, sessions, links, failed attempts, sealed secrets. Unlike read models it cannot be
  * derived from the log and must be backed up with it. Called by api/credentials.ts at start.
  */
 import { MusterError } from '../../platform/errors.ts';
@@ -29,6 +29,54 @@ const migrations: readonly string[] = [
      free_at timestamptz not null,
      last_at timestamptz not null);
    create index on vault.attempts (last_at);`,
+  `alter table vault.sessions
+     add column session_id text not null default gen_random_uuid()::text,
+     add column portal text not null default 'admin',
+     add column address text not null default '',
+     add column user_agent text;
+   create unique index on vault.sessions (session_id);
+   create table vault.password_history (
+     tenant_id text not null,
+     account_id text not null,
+     hash text not null,
+     at timestamptz not null);
+   create index on vault.password_history (tenant_id, account_id, at);
+   create table vault.known_clients (
+     subject text not null,
+     client text not null,
+     last_at timestamptz not null,
+     primary key (subject, client));
+   create index on vault.known_clients (last_at);
+   create table vault.lanes (
+     subject text primary key,
+     next_at timestamptz not null);
+   create index on vault.lanes (next_at);
+   create table vault.tickets (
+     subject text primary key,
+     due_at timestamptz not null);
+   create index on vault.tickets (due_at);
+   create table vault.links (
+     token_hash text primary key,
+     tenant_id text not null,
+     account_id text not null,
+     kind text not null,
+     expires_at timestamptz not null);
+   create index on vault.links (tenant_id, account_id);
+   create index on vault.links (expires_at);
+   create table vault.tallies (
+     kind text not null,
+     tenant_id text not null,
+     account_id text not null,
+     hour timestamptz not null,
+     address text not null,
+     times int not null,
+     primary key (kind, tenant_id, account_id, hour, address));
+   create index on vault.tallies (hour);
+   create table vault.secrets (
+     tenant_id text not null,
+     purpose text not null,
+     sealed text not null,
+     primary key (tenant_id, purpose));`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

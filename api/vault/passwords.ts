@@ -5,18 +5,18 @@
 import { hash, verify } from '@node-rs/argon2';
 import { z } from 'zod';
 import type { AccountId, TenantId } from '../../domain/ids.ts';
+import { normalPassword } from '../../domain/sign-in/password.ts';
 import { type Clock, isoTime } from '../../platform/clock.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { newCode, newSecret } from '../../platform/new-id.ts';
-import type { Sql } from '../../platform/sql.ts';
+import { type Sql, transaction } from '../../platform/sql.ts';
 
-/** What a person may choose: long enough to need no further rules (NIST SP 800-63B §3.1.1), short enough to hash. */
+/** What may be offered as a new password at all: the tenant's policy asks for more (domain/sign-in/password.ts). */
 export const chosenPassword = z
   .string()
-  .min(12)
+  .min(8)
   .max(256)
-  .refine((value) => !/\p{Cs}/u.test(value), 'contains a lone surrogate')
-  .refine((value) => new Set(value).size >= 5, 'repeats too few characters');
+  .refine((value) => !/\p{Cs}/u.test(value), 'contains a lone surrogate');
 
 /** Of which account. */
 export interface PasswordOwner {
@@ -25,9 +25,17 @@ export interface PasswordOwner {
 }
 
 export interface Passwords {
-  /** Whether `password` is the owner's, and whether it must be changed. Without an owner it takes as long and fails. */
-  check(owner: PasswordOwner | null, password: string): Promise<{ valid: boolean; mustChange: boolean }>;
-  /** Stores a password that the owner chose. */
+  /**
+   * Whether `password` is the owner's, whether it must be changed, and since when it is there. Without an owner it
+   * takes as long and fails.
+   */
+  check(
+    owner: PasswordOwner | null,
+    password: string,
+  ): Promise<{ readonly valid: boolean; readonly mustChange: boolean; readonly since: Date | null }>;
+  /** Whether `password` is the owner's present one or one of the `count` - 1 before it. */
+  wasUsed(owner: PasswordOwner, password: string, count: number): Promise<boolean>;
+  /** Stores a password that the owner chose; the one before goes into the history. */
   choose(owner: PasswordOwner, password: string): Promise<void>;
   /** Replaces the owner's password by a new one-time password, which is answered here and nowhere else. */
   issue(owner: PasswordOwner): Promise<string>;
@@ -65,32 +73,56 @@ const limited = () => {
   };
 };
 
-/** One form for every way of typing the same text (NIST SP 800-63B asks for normalisation before hashing). */
-const normal = (password: string): string => password.normalize('NFKC');
+/** The most that any policy looks back. */
+const historyKept = 24;
 
 /** Opens the passwords; the vault must be migrated. */
 export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> => {
   const atOnce = limited();
-  const hashOf = (password: string) => atOnce(() => hash(normal(password), cost));
+  const hashOf = (password: string) => atOnce(() => hash(normalPassword(password), cost));
   const decoy = await hashOf(newSecret());
   const now = () => isoTime(clock());
   const store = async ({ tenantId, accountId }: PasswordOwner, password: string, mustChange: boolean) => {
     const hashed = await hashOf(password);
-    await sql`
-      insert into vault.passwords (tenant_id, account_id, hash, must_change, issued_at)
-      values (${tenantId}, ${accountId}, ${hashed}, ${mustChange}, ${now()})
-      on conflict (tenant_id, account_id) do update
-        set hash = excluded.hash, must_change = excluded.must_change, issued_at = excluded.issued_at`;
+    await transaction(sql, async (tx) => {
+      // One-time passwords were nobody's choice: they are not remembered.
+      await tx`
+        insert into vault.password_history (tenant_id, account_id, hash, at)
+        select tenant_id, account_id, hash, issued_at from vault.passwords
+        where tenant_id = ${tenantId} and account_id = ${accountId} and not must_change for update`;
+      await tx`
+        insert into vault.passwords (tenant_id, account_id, hash, must_change, issued_at)
+        values (${tenantId}, ${accountId}, ${hashed}, ${mustChange}, ${now()})
+        on conflict (tenant_id, account_id) do update
+          set hash = excluded.hash, must_change = excluded.must_change, issued_at = excluded.issued_at`;
+      await tx`
+        delete from vault.password_history where ctid in (
+          select ctid from vault.password_history
+          where tenant_id = ${tenantId} and account_id = ${accountId} order by at desc offset ${historyKept})`;
+    });
   };
   return {
     async check(owner, password) {
       const [row] = owner
-        ? await sql<{ hash: string; mustChange: boolean }[]>`
-            select hash, must_change as "mustChange" from vault.passwords
+        ? await sql<{ hash: string; mustChange: boolean; since: Date }[]>`
+            select hash, must_change as "mustChange", issued_at as since from vault.passwords
             where tenant_id = ${owner.tenantId} and account_id = ${owner.accountId}`
         : [];
-      const matches = await atOnce(() => verify(row?.hash ?? decoy, normal(password)));
-      return { valid: row !== undefined && matches, mustChange: row?.mustChange ?? false };
+      const matches = await atOnce(() => verify(row?.hash ?? decoy, normalPassword(password)));
+      return {
+        valid: row !== undefined && matches,
+        mustChange: row?.mustChange ?? false,
+        since: row?.since ?? null,
+      };
+    },
+    async wasUsed({ tenantId, accountId }, password, count) {
+      if (count === 0) return false;
+      const rows = await sql<{ hash: string }[]>`
+        select hash from vault.passwords where tenant_id = ${tenantId} and account_id = ${accountId}
+        union all (select hash from vault.password_history
+          where tenant_id = ${tenantId} and account_id = ${accountId} order by at desc limit ${count - 1})`;
+      for (const row of rows) if (await atOnce(() => verify(row.hash, normalPassword(password)))) return true;
+      return false;
     },
     choose: (owner, password) => store(owner, password, false),
     async issue(owner) {

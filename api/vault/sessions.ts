@@ -1,94 +1,134 @@
 /**
- * Sessions of signed-in accounts: a random token, stored as its SHA-256, that ends when idle, after twelve hours, or
- * when it is revoked. Opened by api/credentials.ts; called at every request of an account.
+ * Sessions of signed-in accounts: a random token, stored as its SHA-256. How long one lasts is the tenant's policy
+ * and judged by api/credentials.ts, which opens this and asks at every request of an account.
  */
 import type { AccountId, TenantId } from '../../domain/ids.ts';
+import type { Portal } from '../../domain/sign-in/sign-in.ts';
 import { type Clock, isoTime } from '../../platform/clock.ts';
-import { hashSecret, newSecret } from '../../platform/new-id.ts';
+import { hashSecret, newSecret, newUuid } from '../../platform/new-id.ts';
 import type { Sql } from '../../platform/sql.ts';
 
-/** A session that is still good; `mustChangePassword` while the account's password is a one-time password. */
+/** A session as stored; whether it has ended is for the caller to judge. */
 export interface Session {
+  readonly sessionId: string;
   readonly tenantId: TenantId;
   readonly accountId: AccountId;
+  readonly portal: Portal;
+  readonly address: string;
+  readonly userAgent: string | null;
+  readonly createdAt: Date;
+  readonly usedAt: Date;
+}
+
+/** A session with what its password asks for. */
+export interface FoundSession extends Session {
+  /** True while the password is a one-time password. */
   readonly mustChangePassword: boolean;
-  /** ISO 8601 UTC: when the session ends however much it is used. */
-  readonly expiresAt: string;
+  /** When the password was chosen or issued. */
+  readonly passwordSince: Date;
+}
+
+/** Whose session, and how it came about. */
+export interface Opening {
+  readonly tenantId: TenantId;
+  readonly accountId: AccountId;
+  readonly portal: Portal;
+  readonly address: string;
+  readonly userAgent: string | null;
 }
 
 export interface Sessions {
   /** Opens a session; the token is answered here and stored nowhere. */
-  open(tenantId: TenantId, accountId: AccountId): Promise<{ token: string; expiresAt: string }>;
-  /** The session of a token; null when there is none or it has ended. Counts as a use unless `use` is false. */
-  find(token: string, options?: { readonly use?: boolean }): Promise<Session | null>;
-  /** Ends one session, at once. */
-  end(token: string): Promise<void>;
-  /** Ends every session of an account, but for the one of `exceptToken`. */
-  endAll(tenantId: TenantId, accountId: AccountId, exceptToken?: string): Promise<void>;
+  open(opening: Opening): Promise<{ sessionId: string; token: string; createdAt: Date }>;
+  /** The session of a token; null when there is none. */
+  find(token: string): Promise<FoundSession | null>;
+  /** Records a use from `address`, at most once in `everyMs`. */
+  use(session: FoundSession, token: string, address: string, everyMs: number): Promise<void>;
+  /** Gives a session a new token; the old one ends. Undefined when it has ended meanwhile. */
+  rotate(token: string): Promise<string | undefined>;
+  /** Sessions of an account, the last used first. */
+  list(tenantId: TenantId, accountId: AccountId): Promise<Session[]>;
+  /** Ends the session of a token, at once; whether there was one. */
+  end(token: string): Promise<boolean>;
+  /** Ends the session of that id of the account; whether there was one. */
+  endOne(tenantId: TenantId, accountId: AccountId, sessionId: string): Promise<boolean>;
+  /** Ends every session of an account, but for the one of `exceptToken`; answers how many. */
+  endAll(tenantId: TenantId, accountId: AccountId, exceptToken?: string): Promise<number>;
   /** Ends every session of a tenant. */
   endTenant(tenantId: TenantId): Promise<void>;
 }
 
 const prefix = 'muster-session.';
-const lifetimeMs = 12 * 3_600_000;
-/** A use within this time of the last recorded one is not recorded again. */
-const useRecordedEveryMs = 60_000;
+/** Longer than any policy allows a session to last. */
+const keptMs = 720 * 3_600_000;
+const listed = 200;
 
 const digestOf = (token: string): string | undefined =>
   token.length < 100 && token.startsWith(prefix) ? hashSecret(token.slice(prefix.length)) : undefined;
 
-interface Row {
-  readonly tenantId: TenantId;
-  readonly accountId: AccountId;
-  readonly mustChangePassword: boolean;
-  readonly createdAt: Date;
-  readonly usedAt: Date;
-}
-
 /** Opens the sessions; the vault must be migrated. */
-export const openSessions = (sql: Sql, clock: Clock, idleMinutes: number): Sessions => {
-  const idleMs = idleMinutes * 60_000;
-  /** Short idle times are measured more finely than once a minute. */
-  const recordEveryMs = Math.min(useRecordedEveryMs, idleMs / 4);
-  return {
-    async open(tenantId, accountId) {
-      const secret = newSecret();
-      const now = clock();
-      await sql`delete from vault.sessions where created_at < ${isoTime(now - lifetimeMs)}`;
-      await sql`
-        insert into vault.sessions (token_hash, tenant_id, account_id, created_at, used_at)
-        values (${hashSecret(secret)}, ${tenantId}, ${accountId}, ${isoTime(now)}, ${isoTime(now)})`;
-      return { token: `${prefix}${secret}`, expiresAt: isoTime(now + lifetimeMs) };
-    },
-    async find(token, { use = true } = {}) {
-      const digest = digestOf(token);
-      if (digest === undefined) return null;
-      const [row] = await sql<Row[]>`
-        select session.tenant_id as "tenantId", session.account_id as "accountId",
-          password.must_change as "mustChangePassword", created_at as "createdAt", used_at as "usedAt"
-        from vault.sessions session join vault.passwords password using (tenant_id, account_id)
-        where token_hash = ${digest}`;
-      if (!row) return null;
-      const now = clock();
-      const endsAt = row.createdAt.getTime() + lifetimeMs;
-      if (now >= endsAt || now - row.usedAt.getTime() >= idleMs) return null;
-      if (use && now - row.usedAt.getTime() >= recordEveryMs)
-        await sql`update vault.sessions set used_at = ${isoTime(now)} where token_hash = ${digest}`;
-      const { tenantId, accountId, mustChangePassword } = row;
-      return { tenantId, accountId, mustChangePassword, expiresAt: isoTime(endsAt) };
-    },
-    async end(token) {
-      const digest = digestOf(token);
-      if (digest !== undefined) await sql`delete from vault.sessions where token_hash = ${digest}`;
-    },
-    async endAll(tenantId, accountId, exceptToken = '') {
-      const kept = digestOf(exceptToken) ?? '';
-      await sql`
-        delete from vault.sessions
-        where tenant_id = ${tenantId} and account_id = ${accountId} and token_hash <> ${kept}`;
-    },
-    async endTenant(tenantId) {
-      await sql`delete from vault.sessions where tenant_id = ${tenantId}`;
-    },
-  };
-};
+export const openSessions = (sql: Sql, clock: Clock): Sessions => ({
+  async open({ tenantId, accountId, portal, address, userAgent }) {
+    const secret = newSecret();
+    const sessionId = newUuid();
+    const now = clock();
+    await sql`delete from vault.sessions where created_at < ${isoTime(now - keptMs)}`;
+    await sql`
+      insert into vault.sessions
+        (token_hash, session_id, tenant_id, account_id, portal, address, user_agent, created_at, used_at)
+      values (${hashSecret(secret)}, ${sessionId}, ${tenantId}, ${accountId}, ${portal}, ${address},
+        ${userAgent}, ${isoTime(now)}, ${isoTime(now)})`;
+    return { sessionId, token: `${prefix}${secret}`, createdAt: new Date(now) };
+  },
+  async find(token) {
+    const digest = digestOf(token);
+    if (digest === undefined) return null;
+    const [row] = await sql<FoundSession[]>`
+      select session_id as "sessionId", session.tenant_id as "tenantId", session.account_id as "accountId", portal,
+        address, user_agent as "userAgent", created_at as "createdAt", used_at as "usedAt",
+        password.must_change as "mustChangePassword", password.issued_at as "passwordSince"
+      from vault.sessions session join vault.passwords password using (tenant_id, account_id)
+      where token_hash = ${digest}`;
+    return row ?? null;
+  },
+  async use(session, token, address, everyMs) {
+    const digest = digestOf(token);
+    const now = clock();
+    if (digest === undefined || now - session.usedAt.getTime() < everyMs) return;
+    await sql`
+      update vault.sessions set used_at = ${isoTime(now)}, address = ${address} where token_hash = ${digest}`;
+  },
+  async rotate(token) {
+    const secret = newSecret();
+    const rows = await sql`
+      update vault.sessions set token_hash = ${hashSecret(secret)}
+      where token_hash = ${digestOf(token) ?? ''} returning 1`;
+    return rows.length > 0 ? `${prefix}${secret}` : undefined;
+  },
+  list: (tenantId, accountId) => sql<Session[]>`
+    select session_id as "sessionId", tenant_id as "tenantId", account_id as "accountId", portal, address,
+      user_agent as "userAgent", created_at as "createdAt", used_at as "usedAt"
+    from vault.sessions where tenant_id = ${tenantId} and account_id = ${accountId}
+    order by used_at desc, session_id limit ${listed}`,
+  async end(token) {
+    const digest = digestOf(token);
+    if (digest === undefined) return false;
+    return (await sql`delete from vault.sessions where token_hash = ${digest}`).count > 0;
+  },
+  async endOne(tenantId, accountId, sessionId) {
+    const ended = await sql`
+      delete from vault.sessions
+      where tenant_id = ${tenantId} and account_id = ${accountId} and session_id = ${sessionId}`;
+    return ended.count > 0;
+  },
+  async endAll(tenantId, accountId, exceptToken = '') {
+    const kept = digestOf(exceptToken) ?? '';
+    const ended = await sql`
+      delete from vault.sessions
+      where tenant_id = ${tenantId} and account_id = ${accountId} and token_hash <> ${kept}`;
+    return ended.count;
+  },
+  async endTenant(tenantId) {
+    await sql`delete from vault.sessions where tenant_id = ${tenantId}`;
+  },
+});

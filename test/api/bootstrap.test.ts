@@ -20,6 +20,7 @@ before(async () => {
 });
 after(() => servers.stop());
 
+const vault = { sessionIdleMinutes: 60, secretKey: undefined, dataDir: '' };
 const first = { tenantId: operatorTenantId, accountId: `acc${'0'.repeat(26)}` as AccountId };
 const eventTypes = async (): Promise<string[]> => {
   const types: string[] = [];
@@ -51,9 +52,9 @@ test('two processes that start together make one operator and one password', asy
     const issued = started.flatMap(({ password }) => password ?? []);
     assert.equal(issued.length, 1);
     assert.equal(started.filter(({ created }) => created).length, 1);
-    const { passwords } = await openCredentials(servers.deps, { sessionIdleMinutes: 60 });
+    const { passwords } = await openCredentials(servers.deps, vault);
     const check = await passwords.check(first, issued[0] as string);
-    assert.deepEqual(check, { valid: true, mustChange: true });
+    assert.deepEqual([check.valid, check.mustChange], [true, true]);
     const types = await eventTypes();
     assert.equal(types.filter((type) => type === 'TenantCreated').length, 1);
     assert.equal(types.filter((type) => type === 'AccountCreated').length, 1);
@@ -69,7 +70,7 @@ test('a start soon after issues no other password; one later does, until somebod
   aheadMs += 61_000;
   const { password } = await bootstrapOperator(deps);
   assert.match(password ?? '', /^[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/);
-  const { passwords } = await openCredentials(deps, { sessionIdleMinutes: 60 });
+  const { passwords } = await openCredentials(deps, vault);
   assert.ok((await passwords.check(first, password as string)).valid);
   await passwords.recordSignIn(first);
   aheadMs += 61_000;
@@ -80,9 +81,14 @@ test('a start soon after issues no other password; one later does, until somebod
 
 test('the vault holds no password and no token, only their digests', async () => {
   const { deps } = servers;
-  const { passwords, sessions } = await openCredentials(deps, { sessionIdleMinutes: 60 });
+  const { passwords, sessions } = await openCredentials(deps, vault);
   await passwords.choose(first, 'correct horse battery staple');
-  const { token } = await sessions.open(first.tenantId, first.accountId);
+  const { token } = await sessions.open({
+    ...first,
+    portal: 'admin',
+    address: '192.0.2.1',
+    userAgent: null,
+  });
   const rows = await deps.sql`
     select to_jsonb(p)::text as row from vault.passwords p union all select to_jsonb(s)::text from vault.sessions s`;
   const all = JSON.stringify(rows);
@@ -94,7 +100,7 @@ test('a vault that a newer Muster migrated is left alone', async () => {
   const { deps } = servers;
   await deps.sql`insert into vault.migrations (number) values (9999)`;
   await assert.rejects(
-    openCredentials(deps, { sessionIdleMinutes: 60 }),
+    openCredentials(deps, vault),
     (error: MusterError) => error.code === 'config-invalid' && /9999/.test(error.message),
   );
   await deps.sql`delete from vault.migrations where number = 9999`;

@@ -157,6 +157,8 @@ const calls = (
   ['disableAccount', { accountId: of.accountId }, 'accountId'],
   ['enableAccount', { accountId: of.accountId }, 'accountId'],
   ['resetAccountPassword', { accountId: of.accountId }, 'accountId'],
+  ['sendPasswordLink', { accountId: of.accountId }, 'accountId'],
+  ['endAccountSessions', { accountId: of.accountId }, 'accountId'],
 ];
 
 test('every mutation that names something is in the table', () => {

@@ -18,8 +18,8 @@ import type { ScopeName } from '../../api/graphql/scopes.ts';
 import { type ApiStage, type Client, clientOf, openStage, signIn, type TenantStage } from './stage.ts';
 
 const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
-  public: ['signIn'],
-  signedIn: ['viewer', 'changePassword', 'signOut'],
+  public: ['redeemLink', 'requestPasswordReset', 'signIn'],
+  signedIn: ['viewer', 'changePassword', 'endSession', 'sessions', 'signInSettings', 'signOut'],
   operator: [
     'createTenant',
     'deadJobCount',
@@ -33,6 +33,7 @@ const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
     'tenants',
   ],
   administrator: [
+    'accountSessions',
     'accounts',
     'alerts',
     'apps',
@@ -42,6 +43,7 @@ const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
     'audit',
     'auditEventTypes',
     'cancelTask',
+    'chooseSignInChallenge',
     'compliancePolicies',
     'complianceRules',
     'createAccount',
@@ -55,8 +57,10 @@ const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
     'devices',
     'disableAccount',
     'enableAccount',
+    'endAccountSessions',
     'enrolments',
     'groups',
+    'inviteAccount',
     'joinGroup',
     'node',
     'nodes',
@@ -74,6 +78,7 @@ const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
     'renameTaskBundle',
     'replaceProxyToken',
     'resetAccountPassword',
+    'restrictSignInAddresses',
     'retireCompliancePolicy',
     'retirePolicy',
     'retireTaskBundle',
@@ -82,7 +87,10 @@ const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
     'reviseTaskBundle',
     'revokeEnrolment',
     'revokeProxy',
+    'sendPasswordLink',
     'setMailAccess',
+    'setPasswordPolicy',
+    'setSessionPolicy',
     'taskBundles',
     'taskTypes',
     'tenant',

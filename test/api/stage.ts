@@ -3,6 +3,9 @@
  * Called by test/api/*.test.ts.
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { bootstrapOperator } from '../../api/bootstrap.ts';
 import { type RunningApi, start as startApi } from '../../api/main.ts';
 import type { AccountId, TenantId } from '../../domain/ids.ts';
@@ -58,13 +61,18 @@ export interface ApiStage {
 
 const error = '... on Error { __typename code message field advice }';
 
-/** A client of the API at `url`. */
-export const clientOf = (url: string, token?: string): Client => {
+/** A client of the API at `url`; `headers` go with every request. */
+export const clientOf = (
+  url: string,
+  token?: string,
+  headers: Readonly<Record<string, string>> = {},
+): Client => {
   const raw: Client['raw'] = async (query, variables = {}) => {
     const response = await fetch(`${url}/graphql`, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
+        ...headers,
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
       body: JSON.stringify({ query, variables }),
@@ -116,10 +124,10 @@ const enter = async (
     'changePassword',
     { currentPassword: oneTimePassword, newPassword: password },
     'ChangePasswordPayload',
-    'pending',
+    'pending token',
   );
   assert.equal(changed.__typename, 'ChangePasswordPayload', JSON.stringify(changed));
-  return client;
+  return clientOf(url, changed.token);
 };
 
 /** Starts everything. `settings` override the configuration. */
@@ -128,7 +136,8 @@ export const openStage = async (
 ): Promise<ApiStage> => {
   const servers = await startServers(options.clock ? { clock: options.clock } : {});
   const { deps } = servers;
-  const config = readConfig(serverSettings, { port: '0', ...options.settings }, {});
+  const dataDir = mkdtempSync(join(tmpdir(), 'muster-api-'));
+  const config = readConfig(serverSettings, { port: '0', dataDir, ...options.settings }, {});
   const projector: Projector = await startProjections(config, deps);
   const operator = await bootstrapOperator(deps);
   const api = await startApi(config, deps, { projections: projector });
@@ -172,6 +181,7 @@ export const openStage = async (
       await api.stop();
       await projector.stop();
       await servers.stop();
+      rmSync(dataDir, { recursive: true, force: true });
     },
   };
 };

@@ -21,6 +21,7 @@ import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { reservationDecider } from '../../domain/reservation/decide.ts';
 import { same } from '../../domain/same.ts';
+import { signInDecider } from '../../domain/sign-in/decide.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
@@ -33,7 +34,7 @@ const startMs = Date.parse('2026-01-01T00:00:00.000Z');
 const timeOf = (minutes: number) => new Date(startMs + minutes * 60_000).toISOString();
 
 /** Commands whose every acceptance is a fact of its own: repeating one is no repetition. */
-const neverRepeats = ['ChangeAccountPassword'];
+const neverRepeats = ['ChangeAccountPassword', 'RecordAtDoor'];
 
 /** Runs a sequence of commands and asserts the laws at each step; answers the last state. */
 const obey = <State, Command extends { readonly type: string }, Event extends AnyEvent>(
@@ -236,6 +237,53 @@ law(
       requestId: one('r1', 'r2'),
     }),
     record({ type: one('RevokeEnrolment') }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'sign-in',
+  signInDecider,
+  fc.oneof(
+    record({
+      type: one('SetPasswordPolicy'),
+      policy: record({
+        minimumLength: one(8, 14),
+        classes: one(0, 4),
+        refuseCommon: fc.boolean(),
+        refuseBreached: fc.boolean(),
+        history: one(0, 24),
+        expiryDays: one(null, 90),
+      }),
+      breachedListThere: fc.boolean(),
+    }),
+    record({
+      type: one('SetSessionPolicy'),
+      portal: one('admin', 'self-service'),
+      policy: record({ idleMinutes: one(1, 60), absoluteHours: one(1, 12) }),
+    }),
+    record({
+      type: one('RestrictSignInAddresses'),
+      portal: one('admin', 'self-service'),
+      ranges: one([], ['192.0.2.0/24'], ['2001:db8::/32', '192.0.2.1']),
+      excludesCaller: fc.boolean(),
+      force: fc.boolean(),
+    }),
+    record({
+      type: one('ChooseSignInChallenge'),
+      challenge: record({
+        provider: one('none', 'recaptcha'),
+        afterFailures: one(1, 3),
+        siteKey: one(null, 'site'),
+      }),
+      secretThere: fc.boolean(),
+    }),
+    record({
+      type: one('RecordAtDoor'),
+      event: one({
+        type: 'SignInsFailed',
+        data: { accountId: idOf('acc', 1), address: '192.0.2.1', failures: 10 },
+      }),
+    }),
   ) as Arbitrary<never>,
 );
 

@@ -1,0 +1,144 @@
+/**
+ * Invitations and password resets in GraphQL. Listed in schema.ts; the work is in api/sign-in/links.ts.
+ */
+import { z } from 'zod';
+import { accountDecider } from '../../domain/account/decide.ts';
+import { type AccountId, accountId } from '../../domain/ids.ts';
+import { isRefusal, type Refusal } from '../../domain/refusals.ts';
+import type { LinkKind } from '../../domain/sign-in/sign-in.ts';
+import { email, name } from '../../domain/text.ts';
+import { newId } from '../../platform/new-id.ts';
+import { findAccount } from '../../projections/accounts.ts';
+import { reserve } from '../reservation.ts';
+import { issueLink, redeemLink, requestReset } from '../sign-in/links.ts';
+import { chosenPassword } from '../vault/passwords.ts';
+import { builder, RefusedError } from './builder.ts';
+import { type ApiContext, signedIn } from './context.ts';
+import { act, type Changed, causeOf, type Effect, EffectInterface, refuseIf, settle } from './effect.ts';
+import { mutation } from './mutation.ts';
+import { requireExisting } from './references.ts';
+import { Account } from './refs.ts';
+
+interface LinkPayload extends Changed<AccountId> {
+  readonly link: string | null;
+  readonly mailed: boolean;
+  readonly expiresAt: string;
+}
+
+const LinkType = builder.objectRef<LinkPayload>('SignInLinkPayload').implement({
+  interfaces: [EffectInterface],
+  fields: (t) => ({
+    mailed: t.exposeBoolean('mailed', { description: 'True: the mail server took the mail with the link.' }),
+    link: t.exposeString('link', {
+      nullable: true,
+      description: 'When it was not mailed: shown this once, for you to hand on.',
+    }),
+    expiresAt: t.expose('expiresAt', { type: 'DateTime' }),
+    account: t.field({
+      type: Account,
+      nullable: true,
+      resolve: async ({ id }, _args, context) =>
+        (await findAccount(context.deps.sql, signedIn(context).tenantId, id)) ?? null,
+    }),
+  }),
+});
+
+const accepted = <T>(outcome: T | Refusal): T => {
+  if (isRefusal(outcome)) throw new RefusedError(outcome);
+  return outcome;
+};
+
+const issue = async (
+  context: ApiContext,
+  id: AccountId,
+  kind: LinkKind,
+  ...done: readonly { readonly position: bigint | undefined }[]
+): Promise<LinkPayload> => {
+  const { tenantId, accountId: own } = signedIn(context);
+  const issued = accepted(await issueLink(context, { tenantId, accountId: id }, kind, own));
+  return { id, ...issued, ...(await settle(context, ...done, issued)) };
+};
+
+mutation('inviteAccount', {
+  description:
+    'Creates an account in the own tenant whose owner chooses a password by a link, within a week.',
+  type: LinkType,
+  input: (t) => ({
+    email: t.string({ required: true }).validate(email),
+    name: t.string({ required: true }).validate(name),
+  }),
+  run: async (input, context) => {
+    const { tenantId, role } = signedIn(context);
+    const id = newId('acc');
+    const unique = { kind: 'account-email', value: input.email, tenantId } as const;
+    refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
+    const created = await act(context, accountDecider, id, { type: 'CreateAccount', ...input, role });
+    return issue(context, id, 'invitation', created);
+  },
+});
+
+mutation('sendPasswordLink', {
+  description: 'Sends an account of the own tenant a link to choose a password; links before it end.',
+  type: LinkType,
+  input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
+  run: async (input, context) => {
+    await requireExisting(context, accountDecider, input.accountId, 'account-missing', 'accountId');
+    return issue(context, input.accountId, 'invitation');
+  },
+});
+
+const RequestedType = builder
+  .objectRef<{ readonly requested: boolean }>('RequestPasswordResetPayload')
+  .implement({
+    fields: (t) => ({
+      requested: t.exposeBoolean('requested', {
+        description: 'Always true: it tells nothing about accounts.',
+      }),
+    }),
+  });
+
+mutation('requestPasswordReset', {
+  description: 'Mails a link to choose a new password, good for an hour, if there is such an account.',
+  scope: 'public',
+  type: RequestedType,
+  input: (t) => ({
+    tenantSlug: t.string({ required: true }).validate(z.string().max(254)),
+    email: t.string({ required: true }).validate(z.string().max(254)),
+  }),
+  run: async (input, context) => {
+    await requestReset(context, input);
+    return { requested: true };
+  },
+});
+
+interface RedeemedPayload extends Effect {
+  readonly tenantSlug: string;
+  readonly email: string;
+  readonly clientToken: string;
+}
+
+const RedeemedType = builder.objectRef<RedeemedPayload>('RedeemLinkPayload').implement({
+  description: 'Nobody is signed in by a link: sign in with the new password.',
+  interfaces: [EffectInterface],
+  fields: (t) => ({
+    tenantSlug: t.exposeString('tenantSlug'),
+    email: t.exposeString('email'),
+    clientToken: t.exposeString('clientToken', { description: 'Give it to signIn.' }),
+  }),
+});
+
+mutation('redeemLink', {
+  description: 'Chooses a password by a link; sessions of the account end.',
+  scope: 'public',
+  type: RedeemedType,
+  input: (t) => ({
+    token: t
+      .string({ required: true, description: 'What stands behind # in the link.' })
+      .validate(z.string().max(200)),
+    newPassword: t.string({ required: true }).validate(chosenPassword),
+  }),
+  run: async (input, context) => {
+    const redeemed = accepted(await redeemLink(context, input));
+    return { ...redeemed, ...(await settle(context, redeemed)) };
+  },
+});
