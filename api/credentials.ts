@@ -3,8 +3,9 @@
  * Opened by api/main.ts and api/bootstrap.ts; called by every edge of api/ but the devices', whose tokens are theirs.
  */
 import type { IncomingMessage } from 'node:http';
-import type { Role } from '../domain/account/account.ts';
 import { accountDecider } from '../domain/account/decide.ts';
+import type { Permission } from '../domain/account/permissions.ts';
+import { permissionsOf, type Role } from '../domain/account/roles.ts';
 import {
   type AccountId,
   type ProxyId,
@@ -51,6 +52,8 @@ export interface AccountCredential {
   readonly tenantId: TenantId;
   readonly accountId: AccountId;
   readonly role: Role;
+  /** What the role allows. */
+  readonly permissions: ReadonlySet<Permission>;
   /** True: nothing but changing the password is possible. */
   readonly mustChangePassword: boolean;
   readonly passwordDue: PasswordDue | null;
@@ -152,11 +155,13 @@ export const identifyAccount = async (
   if (use) await credentials.sessions.use(session, token, address, recordEveryMs);
   const since = { mustChange: session.mustChangePassword, since: session.passwordSince };
   const due = passwordDue(settings.passwordPolicy, since, now);
+  const { role } = account.state;
   return {
     kind: 'account',
     tenantId,
     accountId,
-    role: account.state.role,
+    role,
+    permissions: permissionsOf(role),
     mustChangePassword: due !== null,
     passwordDue: due,
     token,

@@ -11,7 +11,7 @@ import type { StoredEvent } from '../../platform/event-store.ts';
 import { auditRowOf } from '../../projections/audit.ts';
 import { addressOf } from '../address.ts';
 import { type AccountCredential, bearerToken, type Credentials, identifyAccount } from '../credentials.ts';
-import { scopeFault } from '../graphql/scopes.ts';
+import { accessFault } from '../graphql/scopes.ts';
 import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
@@ -94,7 +94,7 @@ export const eventFeed = ({ deps, credentials, config, stopping }: EventFeedPart
       address: addressOf(req, config.trustedProxies),
     };
     const credential = await identifyAccount(deps, credentials, caller);
-    const fault = scopeFault(credential, 'administrator');
+    const fault = accessFault(credential, 'audit.read');
     if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
     const { tenantId } = credential;
     const afterPosition = lastEventId(req) ?? (await deps.store.lastPosition());
@@ -103,7 +103,7 @@ export const eventFeed = ({ deps, credentials, config, stopping }: EventFeedPart
     const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);
     const check = setInterval(async () => {
       const still = await identifyAccount(deps, credentials, caller, { use: false }).catch(() => null);
-      if (scopeFault(still, 'administrator')) stream.end();
+      if (accessFault(still, 'audit.read')) stream.end();
     }, checkMs);
     try {
       await stream.write(': following\n\n');

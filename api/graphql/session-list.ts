@@ -75,7 +75,7 @@ builder.queryField('accountSessions', (t) =>
   t.field({
     type: [SessionType],
     description: 'The sessions of an account of the tenant; none when there is no such account.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'account.read' },
     args: { accountId: t.arg.id({ required: true }).validate(accountId) },
     resolve: (_root, args, context) => sessionsOf(context, args.accountId),
   }),
@@ -106,6 +106,7 @@ mutation('endSession', {
 
 mutation('endAccountSessions', {
   description: 'Ends a session of an account of the tenant, or all of them.',
+  permission: 'account.manage',
   type: EndedPayload,
   input: (t) => ({
     accountId: t.id({ required: true }).validate(accountId),

@@ -12,9 +12,11 @@ import { findAccount } from '../../projections/accounts.ts';
 import { reserve } from '../reservation.ts';
 import { issueLink, redeemLink, requestReset } from '../sign-in/links.ts';
 import { chosenPassword } from '../vault/passwords.ts';
+import { grantableRole } from './account.ts';
 import { builder, RefusedError } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, causeOf, type Effect, EffectInterface, refuseIf, settle } from './effect.ts';
+import { Role } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
 import { Account } from './refs.ts';
@@ -62,28 +64,40 @@ const issue = async (
 mutation('inviteAccount', {
   description:
     'Creates an account in the own tenant whose owner chooses a password by a link, within a week.',
+  permission: 'account.manage',
   type: LinkType,
   input: (t) => ({
     email: t.string({ required: true }).validate(email),
     name: t.string({ required: true }).validate(name),
+    role: t.field({ type: Role, description: 'Without one, the role of the caller.' }),
   }),
   run: async (input, context) => {
-    const { tenantId, role } = signedIn(context);
+    const { tenantId } = signedIn(context);
+    const role = grantableRole(context, input.role ?? signedIn(context).role);
     const id = newId('acc');
     const unique = { kind: 'account-email', value: input.email, tenantId } as const;
     refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
-    const created = await act(context, accountDecider, id, { type: 'CreateAccount', ...input, role });
+    const created = await act(context, accountDecider, id, {
+      type: 'CreateAccount',
+      email: input.email,
+      name: input.name,
+      role,
+    });
     return issue(context, id, 'invitation', created);
   },
 });
 
 mutation('sendPasswordLink', {
   description: 'Sends an account of the own tenant a link to choose a password; links before it end.',
+  permission: 'account.manage',
   type: LinkType,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
-    await requireExisting(context, accountDecider, input.accountId, 'account-missing', 'accountId');
-    return issue(context, input.accountId, 'invitation');
+    const { accountId: id } = input;
+    const account = await requireExisting(context, accountDecider, id, 'account-missing', 'accountId');
+    // Whoever sees the link can become the account: nobody gets more rights that way.
+    if (account.status !== 'none') grantableRole(context, account.role, 'accountId');
+    return issue(context, id, 'invitation');
   },
 });
 

@@ -117,6 +117,7 @@ const challenge = signInChallenge.shape;
 
 mutation('setPasswordPolicy', {
   description: 'Says what new passwords must be like. Present ones stay, but for those that expire.',
+  permission: 'sign-in.manage',
   type: Payload,
   input: (t) => ({
     minimumLength: t.int({ required: true, defaultValue: 12 }).validate(policy.minimumLength),
@@ -138,6 +139,7 @@ mutation('setPasswordPolicy', {
 
 mutation('setSessionPolicy', {
   description: 'Says how long sessions of a portal last; open ones are concerned too.',
+  permission: 'sign-in.manage',
   type: Payload,
   input: (t) => ({
     portal: t.field({ type: Portal, required: true }),
@@ -150,6 +152,7 @@ mutation('setSessionPolicy', {
 mutation('restrictSignInAddresses', {
   description:
     'Says from where a portal can be used, at once and for open sessions too. The server itself always can.',
+  permission: 'sign-in.manage',
   type: Payload,
   input: (t) => ({
     portal: t.field({ type: Portal, required: true }),
@@ -174,6 +177,7 @@ mutation('restrictSignInAddresses', {
 
 mutation('chooseSignInChallenge', {
   description: 'Says who asks, and after how many failed attempts, whether a person signs in.',
+  permission: 'sign-in.manage',
   type: Payload,
   input: (t) => ({
     provider: t.field({ type: ChallengeProvider, required: true }),
