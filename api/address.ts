@@ -46,7 +46,7 @@ export const addressOf = (
 ): string => {
   const header = req.headers['x-forwarded-for'];
   const forwarded = (Array.isArray(header) ? header.join(',') : (header ?? '')).split(',').map(plain);
-  let address = plain(req.socket.remoteAddress ?? '');
+  let address = plain(req.socket.remoteAddress ?? 'unknown');
   while (trusted.length > 0 && isWithin(address, trusted)) {
     const before = forwarded.pop();
     if (before === undefined || isIP(before) === 0) break;

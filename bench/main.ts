@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { type Embedded, startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
+import { benchSignIn } from './sign-in.ts';
 import { benchAppends } from './store/appends.ts';
 import { benchGrowth } from './store/growth.ts';
 import { benchReads } from './store/reads.ts';
@@ -29,6 +30,7 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-subscribe': (embedded) => benchSubscriptions(embedded, durationMs),
   'store-growth': (embedded) => benchGrowth(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
+  'sign-in': (embedded) => benchSignIn(embedded, durationMs),
 };
 
 for (const [name, bench] of Object.entries(benches)) {

@@ -109,7 +109,11 @@ const issue = async (
   const { tenantId } = signedIn(context);
   const oneTimePassword = await context.credentials.passwords.issue({ tenantId, accountId: id });
   await context.credentials.links.endAll(tenantId, id);
-  await endSessions(context, { tenantId, accountId: id }, 'password-changed', signedIn(context).accountId);
+  await endSessions(
+    context,
+    { tenantId, accountId: id },
+    { reason: 'password-changed', by: signedIn(context).accountId },
+  );
   const changed = await act(context, accountDecider, id, {
     type: 'ChangeAccountPassword',
     mustChange: true,
@@ -144,7 +148,7 @@ mutation('disableAccount', {
       throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
     await requireAccount(context, id);
     const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
-    await endSessions(context, { tenantId, accountId: id }, 'account-disabled', own);
+    await endSessions(context, { tenantId, accountId: id }, { reason: 'account-disabled', by: own });
     await context.credentials.links.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
   },

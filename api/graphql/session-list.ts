@@ -5,13 +5,14 @@ import { z } from 'zod';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
-import { type Portal as PortalName, portal } from '../../domain/sign-in/sign-in.ts';
+import { type Portal as PortalName, portal, type SessionEnd } from '../../domain/sign-in/sign-in.ts';
 import { isOver, sessionEndsAt, sessionPolicyOf } from '../credentials.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { endSession, endSessions } from '../sign-in/end-sessions.ts';
+import type { PasswordOwner } from '../vault/passwords.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
-import { refuseIf } from './effect.ts';
+import { type Effect, EffectInterface, refuseIf, settle } from './effect.ts';
 import { Portal } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
@@ -81,26 +82,32 @@ builder.queryField('accountSessions', (t) =>
   }),
 );
 
-const EndedPayload = builder.objectRef<{ readonly ended: number }>('EndSessionsPayload').implement({
+const EndedPayload = builder.objectRef<Effect & { readonly ended: number }>('EndSessionsPayload').implement({
+  interfaces: [EffectInterface],
   fields: (t) => ({ ended: t.exposeInt('ended', { description: 'How many sessions ended, at once.' }) }),
 });
+
+/** The answer to ending one session; refuses `session-missing`. */
+const endedOne = async (
+  context: ApiContext,
+  owner: PasswordOwner,
+  sessionId: string,
+  reason: SessionEnd,
+): Promise<Effect & { readonly ended: number }> => {
+  const by = signedIn(context).accountId;
+  const done = await endSession(context, owner, sessionId, { reason, by });
+  if (done.ended === 0) refuseIf(refuse('session-missing', { field: 'sessionId' }));
+  return { ended: done.ended, ...(await settle(context, done)) };
+};
 
 mutation('endSession', {
   description: 'Ends one of the own sessions.',
   scope: 'signedIn',
   type: EndedPayload,
   input: (t) => ({ sessionId: t.id({ required: true }).validate(z.uuid()) }),
-  run: async (input, context) => {
+  run: (input, context) => {
     const { tenantId, accountId } = signedIn(context);
-    const ended = await endSession(
-      context,
-      { tenantId, accountId },
-      input.sessionId,
-      'signed-out',
-      accountId,
-    );
-    if (!ended) refuseIf(refuse('session-missing', { field: 'sessionId' }));
-    return { ended: 1 };
+    return endedOne(context, { tenantId, accountId }, input.sessionId, 'signed-out');
   },
 });
 
@@ -113,13 +120,11 @@ mutation('endAccountSessions', {
     sessionId: t.id({ description: 'Only this one.' }).validate(z.uuid().nullish()),
   }),
   run: async (input, context) => {
-    const { tenantId, accountId: own } = signedIn(context);
+    const { tenantId, accountId: by } = signedIn(context);
     await requireExisting(context, accountDecider, input.accountId, 'account-missing', 'accountId');
     const owner = { tenantId, accountId: input.accountId };
-    const { sessionId } = input;
-    if (!sessionId) return { ended: await endSessions(context, owner, 'revoked', own) };
-    const ended = await endSession(context, owner, sessionId, 'revoked', own);
-    if (!ended) refuseIf(refuse('session-missing', { field: 'sessionId' }));
-    return { ended: 1 };
+    if (input.sessionId) return endedOne(context, owner, input.sessionId, 'revoked');
+    const done = await endSessions(context, owner, { reason: 'revoked', by });
+    return { ended: done.ended, ...(await settle(context, done)) };
   },
 });

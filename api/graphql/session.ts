@@ -188,8 +188,8 @@ mutation('signOut', {
   run: async (input, context) => {
     const { tenantId, accountId, sessionId } = signedIn(context);
     const owner = { tenantId, accountId };
-    if (input.everywhere) await endSessions(context, owner, 'signed-out', accountId);
-    else await endSession(context, owner, sessionId, 'signed-out', accountId);
+    if (input.everywhere) await endSessions(context, owner, { reason: 'signed-out', by: accountId });
+    else await endSession(context, owner, sessionId, { reason: 'signed-out', by: accountId });
     if (context.browser.sessionToken !== undefined) context.browser.keepSession(null);
     return { signedOut: true };
   },
@@ -255,7 +255,7 @@ mutation('changePassword', {
     refuseIf(await refusePassword(choice, context.door.lists, passwords));
     await passwords.choose(owner, newPassword);
     await links.endAll(tenantId, accountId);
-    await endSessions(context, owner, 'password-changed', accountId, token);
+    await endSessions(context, owner, { reason: 'password-changed', by: accountId }, token);
     const done = await act(context, accountDecider, accountId, {
       type: 'ChangeAccountPassword',
       mustChange: false,

@@ -7,48 +7,56 @@ import type { SessionEnd } from '../../domain/sign-in/sign-in.ts';
 import type { PasswordOwner } from '../vault/passwords.ts';
 import type { EnterParts } from './enter.ts';
 
-/** Ends every session of an account, but for that of `exceptToken`, at once; `by` caused it. */
-export const endSessions = async (
-  {
-    credentials,
-    door,
-    requestId,
-    address,
-  }: Pick<EnterParts, 'credentials' | 'door' | 'requestId' | 'address'>,
+type Parts = Pick<EnterParts, 'credentials' | 'door' | 'requestId' | 'address'>;
+
+/** Why, and by whom. */
+export interface Ending {
+  readonly reason: SessionEnd;
+  readonly by: AccountId;
+}
+
+/** How many sessions ended, and where the log says so; nothing is told when there were none. */
+export interface Ended {
+  readonly ended: number;
+  readonly position: bigint | undefined;
+}
+
+const tell = async (
+  { door, requestId, address }: Parts,
   { tenantId, accountId }: PasswordOwner,
-  reason: SessionEnd,
-  by: AccountId,
-  exceptToken?: string,
-): Promise<number> => {
-  const sessions = await credentials.sessions.endAll(tenantId, accountId, exceptToken);
-  if (sessions > 0)
-    await door.recorder.tell(
-      tenantId,
-      { type: 'SessionsEnded', data: { accountId, sessionId: null, sessions, reason, address } },
-      { accountId: by, requestId },
-    );
-  return sessions;
+  sessionId: string | null,
+  sessions: number,
+  { reason, by }: Ending,
+): Promise<Ended> => {
+  if (sessions === 0) return { ended: 0, position: undefined };
+  const { position } = await door.recorder.tell(
+    tenantId,
+    { type: 'SessionsEnded', data: { accountId, sessionId, sessions, reason, address } },
+    { accountId: by, requestId },
+  );
+  return { ended: sessions, position };
 };
 
-/** Ends one session of an account, at once; whether there was one. */
+/** Ends every session of an account, but for that of `exceptToken`, at once. */
+export const endSessions = async (
+  parts: Parts,
+  owner: PasswordOwner,
+  ending: Ending,
+  exceptToken?: string,
+): Promise<Ended> => {
+  const { tenantId, accountId } = owner;
+  const sessions = await parts.credentials.sessions.endAll(tenantId, accountId, exceptToken);
+  return tell(parts, owner, null, sessions, ending);
+};
+
+/** Ends one session of an account, at once. */
 export const endSession = async (
-  {
-    credentials,
-    door,
-    requestId,
-    address,
-  }: Pick<EnterParts, 'credentials' | 'door' | 'requestId' | 'address'>,
-  { tenantId, accountId }: PasswordOwner,
+  parts: Parts,
+  owner: PasswordOwner,
   sessionId: string,
-  reason: SessionEnd,
-  by: AccountId,
-): Promise<boolean> => {
-  const ended = await credentials.sessions.endOne(tenantId, accountId, sessionId);
-  if (ended)
-    await door.recorder.tell(
-      tenantId,
-      { type: 'SessionsEnded', data: { accountId, sessionId, sessions: 1, reason, address } },
-      { accountId: by, requestId },
-    );
-  return ended;
+  ending: Ending,
+): Promise<Ended> => {
+  const { tenantId, accountId } = owner;
+  const ended = await parts.credentials.sessions.endOne(tenantId, accountId, sessionId);
+  return tell(parts, owner, sessionId, ended ? 1 : 0, ending);
 };

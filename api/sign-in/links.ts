@@ -174,7 +174,7 @@ export const redeemLink = async (
   if (!(await credentials.links.take(token))) return invalid;
   await credentials.passwords.choose(owner, newPassword);
   await credentials.links.endAll(tenantId, accountId);
-  await endSessions(parts, owner, 'link-redeemed', accountId);
+  await endSessions(parts, owner, { reason: 'link-redeemed', by: accountId });
   const actor = { kind: 'account', id: accountId } as const;
   const changed = await deps.handler.handle(
     accountDecider,

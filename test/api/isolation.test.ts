@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { getNamedType, isInputObjectType } from 'graphql';
 import { schema } from '../../api/graphql/schema.ts';
-import { newId } from '../../platform/new-id.ts';
+import { newId, newUuid } from '../../platform/new-id.ts';
 import { type ApiStage, openStage, type TenantStage } from './stage.ts';
 import { makeWorld, passcode, rules, type World } from './world.ts';
 
@@ -38,6 +38,7 @@ const unknown = (): World => ({
   proxyId: newId('prx'),
   proxyToken: '',
   accountId: newId('acc'),
+  sessionId: newUuid(),
 });
 
 const node = 'query($id: ID!) { node(id: $id) { __typename id } }';
@@ -159,6 +160,8 @@ const calls = (
   ['resetAccountPassword', { accountId: of.accountId }, 'accountId'],
   ['sendPasswordLink', { accountId: of.accountId }, 'accountId'],
   ['endAccountSessions', { accountId: of.accountId }, 'accountId'],
+  ['endAccountSessions', { accountId: mine.accountId, sessionId: of.sessionId }, 'sessionId'],
+  ['endSession', { sessionId: of.sessionId }, 'sessionId'],
 ];
 
 test('every mutation that names something is in the table', () => {

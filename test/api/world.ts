@@ -20,6 +20,8 @@ export interface World {
   readonly proxyId: string;
   readonly proxyToken: string;
   readonly accountId: string;
+  /** Of the administrator who made all this. */
+  readonly sessionId: string;
 }
 
 export const passcode = { passcode: { required: true, minimumLength: 6 } };
@@ -115,6 +117,7 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     'AccountPasswordPayload',
     'account { id }',
   );
+  const { sessions } = await client.query('{ sessions { sessionId } }');
   return {
     groupId: group.id,
     policyId: policy.id,
@@ -128,5 +131,6 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     proxyId: proxy.proxy.id,
     proxyToken: proxy.token,
     accountId: account.id,
+    sessionId: sessions[0].sessionId,
   };
 };
