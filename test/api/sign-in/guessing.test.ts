@@ -43,7 +43,8 @@ test('1,000 guesses from 250 addresses find nothing; the owner works on, and get
     if (from % 200 === 0) assert.equal((await tryIn(at(stage, home), acme)).step, 'SIGNED_IN', `${from}`);
   }
   assert.equal((await tryIn(at(stage, home), acme)).step, 'SIGNED_IN');
-  const looked = lanes.first.burst + lanes.again.burst;
+  // Two turns were the owner's, who was a stranger at both addresses once.
+  const looked = lanes.first.burst - 2 + lanes.again.burst;
   assert.deepEqual(Object.fromEntries(codes), {
     unauthenticated: looked,
     'too-many-attempts': 1000 - looked,
@@ -83,7 +84,7 @@ test('failures are in the log, aggregated; another tenant sees none of them', as
   );
   assert.ok(failures.length <= 100 && failures.length >= 20);
   for (const { actor, entityId, data } of failures) {
-    assert.deepEqual([actor.kind, actor.id, entityId], ['system', 'sign-in', acme.tenantId]);
+    assert.deepEqual([actor.kind, actor.id, entityId], ['SYSTEM', 'sign-in', acme.tenantId]);
     assert.equal(data.accountId, acme.accountId);
     assert.ok(Number.isInteger(Math.log10(data.failures)));
   }

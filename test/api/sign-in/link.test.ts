@@ -115,6 +115,7 @@ test('a reset answers the same for everybody, ends sessions, and expires within 
   acme = { ...acme, password: 'an entirely new password' };
   const { token: own } = await tryIn(stage.nobody, acme);
   acme = { ...acme, client: clientOf(stage.api.url, own) };
+  other = { ...other, client: clientOf(stage.api.url, (await tryIn(stage.nobody, other)).token) };
   assert.equal(smtp.arrived.length, sent + 2, 'a second request within minutes mails nothing');
   const [told] = await audited(acme.client, 'SignInLinkRedeemed');
   assert.deepEqual([told.data.kind, told.actor.id], ['reset', acme.accountId]);
