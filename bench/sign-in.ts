@@ -13,7 +13,7 @@ import { startMuster } from '../test/support/muster.ts';
 import { closedLoop, summarise } from './measure.ts';
 import { figureRow, heading, row } from './report.ts';
 
-const accounts = 40;
+const accounts = 20;
 /** Guesses at one account from one address that are looked at without a pause. */
 const guesses = 5;
 const callers = 4;
