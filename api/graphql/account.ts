@@ -71,6 +71,24 @@ export const grantableRole = (context: ApiContext, role: RoleName, field = 'role
   return role;
 };
 
+/** What a new account needs; without a role it gets the caller's. */
+interface NewAccount {
+  readonly email: string;
+  readonly name: string;
+  readonly role?: RoleName | null | undefined;
+}
+
+/** Creates an account in the own tenant, without any password; refuses `name-taken`. */
+export const newAccount = async (context: ApiContext, { email, name, role }: NewAccount) => {
+  const { tenantId, role: own } = signedIn(context);
+  const granted = grantableRole(context, role ?? own);
+  const id = newId('acc');
+  const unique = { kind: 'account-email', value: email, tenantId } as const;
+  refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
+  const command = { type: 'CreateAccount', email, name, role: granted } as const;
+  return { id, created: await act(context, accountDecider, id, command) };
+};
+
 mutation('createAccount', {
   description:
     'Creates an account in the own tenant, with a one-time password. Nobody gives a role that allows more than the own.',
@@ -82,17 +100,7 @@ mutation('createAccount', {
     role: t.field({ type: Role, description: 'Without one, the role of the caller.' }),
   }),
   run: async (input, context) => {
-    const { tenantId } = signedIn(context);
-    const role = grantableRole(context, input.role ?? signedIn(context).role);
-    const id = newId('acc');
-    const unique = { kind: 'account-email', value: input.email, tenantId } as const;
-    refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
-    const created = await act(context, accountDecider, id, {
-      type: 'CreateAccount',
-      email: input.email,
-      name: input.name,
-      role,
-    });
+    const { id, created } = await newAccount(context, input);
     return issue(context, id, created);
   },
 });

@@ -7,15 +7,13 @@ import { type AccountId, accountId } from '../../domain/ids.ts';
 import { isRefusal, type Refusal } from '../../domain/refusals.ts';
 import type { LinkKind } from '../../domain/sign-in/sign-in.ts';
 import { email, name } from '../../domain/text.ts';
-import { newId } from '../../platform/new-id.ts';
 import { findAccount } from '../../projections/accounts.ts';
-import { reserve } from '../reservation.ts';
 import { issueLink, redeemLink, requestReset } from '../sign-in/links.ts';
 import { chosenPassword } from '../vault/passwords.ts';
-import { grantableRole } from './account.ts';
+import { grantableRole, newAccount } from './account.ts';
 import { builder, RefusedError } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
-import { act, type Changed, causeOf, type Effect, EffectInterface, refuseIf, settle } from './effect.ts';
+import { type Changed, type Effect, EffectInterface, settle } from './effect.ts';
 import { Role } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
@@ -72,17 +70,7 @@ mutation('inviteAccount', {
     role: t.field({ type: Role, description: 'Without one, the role of the caller.' }),
   }),
   run: async (input, context) => {
-    const { tenantId } = signedIn(context);
-    const role = grantableRole(context, input.role ?? signedIn(context).role);
-    const id = newId('acc');
-    const unique = { kind: 'account-email', value: input.email, tenantId } as const;
-    refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
-    const created = await act(context, accountDecider, id, {
-      type: 'CreateAccount',
-      email: input.email,
-      name: input.name,
-      role,
-    });
+    const { id, created } = await newAccount(context, input);
     return issue(context, id, 'invitation', created);
   },
 });
