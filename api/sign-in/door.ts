@@ -39,6 +39,13 @@ export const openDoor = (
   const recorder = openRecorder(deps, parts.tallies);
   const challenges = openChallenges({ config, log: deps.log });
   const { breachedPasswordsDir } = config;
+  /** Connections can be closed once; a server may be stopped twice. */
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await recorder.close();
+    await challenges.close();
+    mailer?.close();
+  };
   return {
     recorder,
     challenges,
@@ -48,10 +55,9 @@ export const openDoor = (
       breached: breachedPasswordsDir === undefined ? undefined : openBreachedPasswords(breachedPasswordsDir),
     },
     publicUrl: () => (config.publicUrl ?? parts.listensAt()).replace(/\/+$/, ''),
-    async close() {
-      await recorder.close();
-      await challenges.close();
-      mailer?.close();
+    close() {
+      closed ??= close();
+      return closed;
     },
   };
 };
