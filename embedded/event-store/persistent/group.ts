@@ -153,10 +153,10 @@ export const openGroup = (
 
   /** As on the real server, a consumer that leaves costs its events a retry, but does not park them. */
   const giveBack = (messages: readonly Message[]): void => {
-    const isHopeless = (message: Message): boolean => message.retryCount >= settings.maxRetryCount;
-    repeat(messages.filter((message) => !isHopeless(message)));
-    for (const message of messages.filter(isHopeless))
-      park(message, `Reached retry count of ${settings.maxRetryCount}`);
+    // Told apart before anything is counted up, or one on its last retry would be both repeated and parked.
+    const hopeless = messages.filter(({ retryCount }) => retryCount >= settings.maxRetryCount);
+    repeat(messages.filter((message) => !hopeless.includes(message)));
+    for (const message of hopeless) park(message, `Reached retry count of ${settings.maxRetryCount}`);
   };
 
   const fetcher = openFetcher(
