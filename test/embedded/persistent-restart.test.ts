@@ -128,7 +128,8 @@ describe('a persistent subscription', () => {
     const [newest] = await collect(
       before.readStream(config, { direction: BACKWARDS, fromRevision: END, maxCount: 1 }),
     );
-    const { version, entries } = newest?.event?.data as unknown as { version: number; entries: object[] };
+    if (!newest?.event) throw new Error('there is no configuration');
+    const { version, entries } = newest.event.data as unknown as { version: number; entries: object[] };
     const data = { version, entries: names.map((stream) => ({ ...entries[0], stream })) };
     await before.appendToStream(config, jsonEvent({ type: '$PersistentConfig', data }));
     await before.dispose();
