@@ -139,7 +139,7 @@ const checkNumbering = async (sql: Sql, names: Names, last: bigint, report: Repo
         problem:
           missing > 0n
             ? `events missing from the log that no scavenge has removed: ${missing}`
-            : `events still in the log that a scavenge has recorded as removed: ${-missing}`,
+            : `events recorded as removed by a scavenge that are still there, or are missing at the end of the log: ${-missing}`,
       });
   } catch (error) {
     report(asFinding(error, 0n, 'the numbering could not be checked: '));
