@@ -10,11 +10,17 @@ import { ddl, layout, writerLock } from './schema.ts';
 export const isDamage = (error: unknown): boolean =>
   /^XX/.test(String((error as { code?: unknown }).code ?? ''));
 
+/**
+ * The rows of a result. postgres.js 3.4.9 counts on from the rows that came before an error: the result of the next
+ * query on that connection begins with as many holes, which `filter` passes over.
+ */
+export const withoutHoles = <T>(rows: readonly T[]): T[] => rows.filter(() => true);
+
 /** Whether the table is there. */
 export const hasTable = async (sql: Sql, name: 'events' | 'scavenged'): Promise<boolean> => {
-  const [table] = await sql<{ found: string | null }[]>`
+  const rows = await sql<{ found: string | null }[]>`
     select to_regclass(${`event_store.${name}`})::text as found`;
-  return table?.found != null;
+  return withoutHoles(rows)[0]?.found != null;
 };
 
 /** What `config-invalid` says of a database, or of a server, that holds no log. */

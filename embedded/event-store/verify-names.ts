@@ -3,7 +3,7 @@
  * of its streams unreadable. Called by verify.ts.
  */
 import type { Sql } from '../../platform/sql.ts';
-import { isDamage } from './log-table.ts';
+import { isDamage, withoutHoles } from './log-table.ts';
 
 /** Why a name is missing: there is none, or PostgreSQL cannot read it. */
 export type Nameless = { readonly problem: string };
@@ -29,7 +29,7 @@ export const openNames = (sql: Sql): Names => {
       const rows = await sql<{ id: bigint; name: string }[]>`
         select id, name from event_store.streams where id = any(${sql.array(ids.map(String), 1016)}::bigint[])`;
       for (const id of ids) names.set(id, { problem: 'its stream has no name' });
-      for (const row of rows) names.set(row.id, row.name);
+      for (const row of withoutHoles(rows)) names.set(row.id, row.name);
     } catch (error) {
       if (!isDamage(error)) throw error;
       if (ids.length > 1 && narrowed < maxNarrowed) {

@@ -4,7 +4,7 @@
  */
 import type { Sql } from '../../platform/sql.ts';
 import { checksumOf, type StoredEvent, sizeOf, tombstoneRevision } from './event.ts';
-import { expectLog, hasTable, isDamage } from './log-table.ts';
+import { expectLog, hasTable, isDamage, withoutHoles } from './log-table.ts';
 import { type Names, openNames } from './verify-names.ts';
 import { countMissing, readMisnumbered } from './verify-numbering.ts';
 
@@ -67,7 +67,7 @@ async function* readEvents(sql: Sql, to: bigint, report: Report): AsyncGenerator
   for (let from = 0n; from <= to; ) {
     let rows: Row[];
     try {
-      rows = await readPage(sql, from, to, size);
+      rows = withoutHoles(await readPage(sql, from, to, size));
     } catch (error) {
       const finding = asFinding(error, from, '');
       // Narrows down to the one event, and goes on behind it: what is whole is still worth knowing.
@@ -124,7 +124,7 @@ const checkRow = (row: Row, names: Names, report: Report): void => {
 const checkNumbering = async (sql: Sql, names: Names, last: bigint, report: Report): Promise<void> => {
   const hasRecord = await hasTable(sql, 'scavenged');
   try {
-    const misnumbered = await readMisnumbered(sql, hasRecord);
+    const misnumbered = withoutHoles(await readMisnumbered(sql, hasRecord));
     await names.load(misnumbered.map((row) => row.stream));
     for (const row of misnumbered)
       report({
