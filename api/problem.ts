@@ -51,6 +51,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   'push-token-dead': 410,
   'push-unavailable': 503,
   'query-too-complex': 400,
+  'scavenge-running': 503,
   'task-finished': 409,
   'task-missing': 404,
   'tenant-exists': 409,

@@ -13,7 +13,7 @@ import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { type Admin, createTenant, signInFirst } from '../cli/admin.ts';
 import { openClient } from '../cli/client.ts';
 import { enrolAll } from '../cli/fleet/drive.ts';
-import { findRunning, type Running } from '../cli/running.ts';
+import { findRunning, type RunningMuster } from '../cli/running.ts';
 import type { SimulatedDevice } from '../cli/simulated-device.ts';
 import { newSecret, newUuid } from '../platform/new-id.ts';
 import { type MusterServer, startMuster } from '../test/support/muster.ts';
@@ -100,7 +100,7 @@ const rawAppends = async (eventStoreUrl: string, durationMs: number): Promise<Me
 const compare = async (
   devices: readonly SimulatedDevice[],
   bareUrl: string,
-  running: Running,
+  running: RunningMuster,
   durationMs: number,
 ): Promise<Measured> => {
   const results = {
@@ -137,7 +137,7 @@ export const benchCheckIn = async (_: unknown, durationMs: number): Promise<void
   const server = await startMuster(dataDir);
   const bare = await startBare();
   try {
-    const running = findRunning(dataDir) as Running;
+    const running = findRunning(dataDir) as RunningMuster;
     const { admin, devices } = await prepare(server);
     heading('Check-ins: POST /device/v1/sync, one value changed, acknowledged when durable');
     const checkIns = await compare(devices, bare.url, running, durationMs);

@@ -13,6 +13,7 @@ import { benchCheckIn } from './check-in.ts';
 import { benchAppends } from './store/appends.ts';
 import { benchGrowth } from './store/growth.ts';
 import { benchReads } from './store/reads.ts';
+import { benchScavenge } from './store/scavenge.ts';
 import { benchSubscriptions } from './store/subscriptions.ts';
 
 const { values, positionals } = parseArgs({
@@ -28,6 +29,8 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-read': benchReads,
   'store-subscribe': (embedded) => benchSubscriptions(embedded, durationMs),
   'store-growth': (embedded) => benchGrowth(embedded, durationMs, Number(values.events)),
+  'store-scavenge': (embedded) =>
+    benchScavenge(embedded, durationMs, Math.min(300_000, Number(values.events))),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
 };
 

@@ -76,6 +76,11 @@ export const faults = {
     advice: 'Ask for fewer fields, aliases, levels or rows per page.',
     retryable: false,
   },
+  'scavenge-running': {
+    title: 'A scavenge is running already',
+    advice: 'Let it end, then repeat the command.',
+    retryable: true,
+  },
   'too-busy': {
     title: 'The server is busy',
     advice: 'Repeat the call after the time given in Retry-After.',

@@ -199,7 +199,7 @@ const answers = async (admin: Admin): Promise<unknown> =>
 test('without its read models, a start gives the same GraphQL answers from the log alone', async () => {
   const told = [await answers(contoso), await answers(fabrikam)];
   const running = findRunning(dataDir);
-  assert.ok(running);
+  assert.ok(running?.databaseUrl);
   const sql = openSql(running.databaseUrl, { max: 1 });
   await sql`drop schema read cascade`;
   await sql.end();

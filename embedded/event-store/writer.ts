@@ -109,7 +109,9 @@ export const openWriter = async (
     lastCreated = opened.end.created;
     ids = openIdMemory(rememberedIds);
     for (const one of opened.end.ids) ids.add(one.id, one.stream, one.revision, one.position);
-    if (recent.last() !== opened.end.position) recent.reset(opened.end.position);
+    // Always, because events may have been scavenged while nobody listened.
+    recent.reset(opened.end.position);
+    opened.onScavenged(recent.forget);
     void opened.lost.then(() => {
       if (state === 'up' && journal === opened) goDown('the connection to PostgreSQL was lost');
     });
