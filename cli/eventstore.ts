@@ -6,6 +6,8 @@ import { serveEventStore, verifyEventStore } from '../embedded/main.ts';
 import { readConfig, serverSettings } from '../platform/config.ts';
 import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
+import { backupCommand, inspectCommand } from './eventstore/backup.ts';
+import { restoreCommand } from './eventstore/restore.ts';
 import { findRunning } from './running.ts';
 import { stopSignal } from './signals.ts';
 
@@ -68,6 +70,9 @@ export const eventstoreCommand = (): Command =>
       'where its PostgreSQL lives (MUSTER_DATA_DIR); DATABASE_URL uses yours instead',
     )
     .action(serve)
+    .addCommand(backupCommand())
+    .addCommand(inspectCommand())
+    .addCommand(restoreCommand())
     .addCommand(
       new Command('verify')
         .configureHelp({ showGlobalOptions: true })

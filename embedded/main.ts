@@ -2,9 +2,6 @@
  * What Muster needs and nobody configured: PostgreSQL and an event store, on this machine, kept running.
  * Called by cli/ before the processes that use them.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
 import { openSql } from '../platform/sql.ts';
 import type { DiskConfig } from './event-store/disk.ts';
@@ -12,6 +9,7 @@ import { type EventStoreServer, start as startEventStore } from './event-store/m
 import { type EventStoreProcess, startEventStoreProcess } from './event-store/process.ts';
 import { type Progress, type Verification, verifyLog } from './event-store/verify.ts';
 import { type EmbeddedPostgres, ensureDatabase, startPostgres } from './postgres.ts';
+import { databases, type StorePlace, withStoreDatabase } from './store-database.ts';
 
 /** The embedded parts that run, and the URLs of all, embedded or configured. */
 export interface Embedded {
@@ -24,9 +22,6 @@ export interface Embedded {
   /** Stops the event store, then PostgreSQL. */
   stop(): Promise<void>;
 }
-
-/** Names of the databases in the embedded PostgreSQL. */
-const databases = { muster: 'muster', eventStore: 'eventstore' } as const;
 
 const never = new Promise<never>(() => {});
 
@@ -117,44 +112,19 @@ export const serveEventStore = async (
 };
 
 /**
- * Verifies the log of the event store over `databaseUrl`, or over the PostgreSQL in `dataDir`: the running one at
- * `runningUrl` (any database of it), else one started for the purpose. Nothing is written to the log.
- * Throws `config-invalid` where there is no log, `data-dir-in-use` or `dependency-unavailable`.
- * Called by `muster eventstore verify`.
+ * Verifies the log of the event store that `withStoreDatabase` finds. Nothing is written to the log.
+ * Throws as `withStoreDatabase` does, and `config-invalid` where there is no log. Called by `muster eventstore verify`.
  */
-export const verifyEventStore = async (
-  config: { dataDir: string; databaseUrl?: string | undefined; runningUrl?: string | undefined },
+export const verifyEventStore = (
+  config: StorePlace,
   deps: { log: Logger },
   progress?: Progress,
-): Promise<Verification> => {
-  const isOurs = config.databaseUrl === undefined;
-  // A mistyped folder must be an error, never a new and empty cluster that verifies well.
-  if (isOurs && config.runningUrl === undefined && !existsSync(join(config.dataDir, 'postgres'))) {
-    throw new MusterError(
-      'config-invalid',
-      `There is no Muster data in ${config.dataDir}; check MUSTER_DATA_DIR.`,
-      {
-        field: 'MUSTER_DATA_DIR',
-      },
-    );
-  }
-  const postgres =
-    isOurs && config.runningUrl === undefined
-      ? await startPostgres({ dataDir: config.dataDir }, deps)
-      : undefined;
-  try {
-    const serverUrl = postgres?.url ?? config.runningUrl;
-    const databaseUrl =
-      isOurs && serverUrl !== undefined
-        ? await ensureDatabase(serverUrl, databases.eventStore)
-        : (config.databaseUrl as string);
-    const sql = openSql(databaseUrl, { max: 1, applicationName: 'muster-event-store-verify' });
+): Promise<Verification> =>
+  withStoreDatabase(config, deps, async ({ storeUrl }) => {
+    const sql = openSql(storeUrl, { max: 1, applicationName: 'muster-event-store-verify' });
     try {
       return await verifyLog(sql, progress);
     } finally {
       await sql.end({ timeout: 2 });
     }
-  } finally {
-    await postgres?.stop();
-  }
-};
+  });

@@ -11,6 +11,20 @@ export const layout = 1;
 /** Advisory lock that the one writer of a database holds for its whole session. */
 export const writerLock = 7_713_002_411;
 
+/**
+ * A log's own name, for good: backups and restores tell by it an older state of this log from another log. Looked for
+ * first, because even an idempotent `alter table` waits for every reader, and a backup reads for long.
+ */
+export const storeIdDdl = `
+do $$ begin
+  if not exists (
+    select from pg_attribute where attrelid = 'event_store.store'::regclass and attname = 'id' and not attisdropped
+  ) then
+    alter table event_store.store add column if not exists id uuid not null default gen_random_uuid();
+  end if;
+end $$;
+`;
+
 /** Idempotent DDL. */
 export const ddl = `
 create schema if not exists event_store;
@@ -40,5 +54,6 @@ create table if not exists event_store.events (
   unique (stream, revision)
 );
 
+${storeIdDdl}
 insert into event_store.store (layout) values (${layout}) on conflict do nothing;
 `;
