@@ -33,7 +33,8 @@ const zip = promisify(gzip);
 interface Store {
   readonly id: string;
   readonly layout: number;
-  readonly created: Date;
+  /** ISO 8601, to the microsecond. */
+  readonly created: string;
 }
 
 const findStore = async (client: pg.Client): Promise<Store> => {
@@ -47,7 +48,10 @@ const findStore = async (client: pg.Client): Promise<Store> => {
     );
   }
   await client.query(storeIdDdl);
-  const store = await client.query<Store>(`select id, layout, created_at as created from event_store.store`);
+  const store = await client.query<Store>(
+    `select id, layout, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as created
+     from event_store.store`,
+  );
   const found = store.rows[0] as Store;
   if (found.layout !== layout) {
     throw new MusterError(
@@ -82,7 +86,7 @@ const describe = async (client: pg.Client, store: Store, parent: Mark | null): P
   return {
     created: new Date().toISOString(),
     storeId: store.id,
-    storeCreated: store.created.toISOString(),
+    storeCreated: store.created,
     layout: store.layout,
     eventColumns,
     streamColumns,
