@@ -11,6 +11,7 @@ import { type Embedded, startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
 import { benchAppends } from './store/appends.ts';
+import { benchBackup } from './store/backup.ts';
 import { benchGrowth } from './store/growth.ts';
 import { benchReads } from './store/reads.ts';
 import { benchSubscriptions } from './store/subscriptions.ts';
@@ -28,6 +29,7 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-read': benchReads,
   'store-subscribe': (embedded) => benchSubscriptions(embedded, durationMs),
   'store-growth': (embedded) => benchGrowth(embedded, durationMs, Number(values.events)),
+  'store-backup': (embedded) => benchBackup(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
 };
 

@@ -8,12 +8,13 @@ import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { MusterError } from '../../../platform/errors.ts';
 
-const syncFolder = async (path: string): Promise<void> => {
-  const folder = await open(dirname(path), 'r');
+/** Waits until a file, or the names in a folder, are on disk. */
+const sync = async (path: string): Promise<void> => {
+  const handle = await open(path, 'r');
   try {
-    await folder.sync();
+    await handle.sync();
   } finally {
-    await folder.close();
+    await handle.close();
   }
 };
 
@@ -37,11 +38,10 @@ export const writeWhole = async <T>(path: string, write: (output: Writable) => P
     });
   });
   try {
-    const result = await write(handle.createWriteStream({ autoClose: false, highWaterMark: 1024 * 1024 }));
-    await handle.sync();
-    await handle.close();
+    const result = await write(handle.createWriteStream({ highWaterMark: 1024 * 1024 }));
+    await sync(partial);
     await rename(partial, path);
-    await syncFolder(path);
+    await sync(dirname(path));
     return result;
   } catch (error) {
     await handle.close().catch(() => {});
