@@ -12,6 +12,8 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   'account-disabled': 403,
   'account-exists': 409,
   'account-missing': 404,
+  'backup-damaged': 500,
+  'backup-mismatched': 500,
   'body-too-deep': 400,
   'body-too-large': 413,
   'bundle-conflict': 409,
@@ -38,7 +40,9 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   internal: 500,
   'invalid-input': 422,
   'invalid-json': 400,
+  'log-behind-readers': 500,
   'log-damaged': 500,
+  'log-exists': 500,
   'method-not-allowed': 405,
   'name-taken': 409,
   'not-found': 404,
@@ -47,6 +51,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   'policy-missing': 404,
   'policy-retired': 409,
   'proxy-missing': 404,
+  'position-beyond-log': 410,
   'push-rejected': 502,
   'push-token-dead': 410,
   'push-unavailable': 503,
@@ -78,12 +83,16 @@ export interface Particulars {
 
 /** Faults whose own words may name inner parts: callers get the title, the log gets the words. */
 const innerFaults: readonly ErrorCode[] = [
+  'backup-damaged',
+  'backup-mismatched',
   'config-invalid',
   'data-dir-in-use',
   'dependency-unavailable',
   'event-unreadable',
   'internal',
+  'log-behind-readers',
   'log-damaged',
+  'log-exists',
   'push-rejected',
   'push-unavailable',
 ];

@@ -11,6 +11,7 @@ import { type Embedded, startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
 import { benchAppends } from './store/appends.ts';
+import { benchBackup } from './store/backup.ts';
 import { benchGrowth } from './store/growth.ts';
 import { benchReads } from './store/reads.ts';
 import { benchScavenge } from './store/scavenge.ts';
@@ -31,6 +32,7 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-growth': (embedded) => benchGrowth(embedded, durationMs, Number(values.events)),
   'store-scavenge': (embedded) =>
     benchScavenge(embedded, durationMs, Math.min(300_000, Number(values.events))),
+  'store-backup': (embedded) => benchBackup(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
 };
 

@@ -5,6 +5,8 @@ import { Command } from 'commander';
 import { serveEventStore } from '../embedded/main.ts';
 import { readConfig, serverSettings } from '../platform/config.ts';
 import { openLog } from '../platform/log.ts';
+import { backupCommand, inspectCommand } from './eventstore/backup.ts';
+import { restoreCommand } from './eventstore/restore.ts';
 import { scavengeCommand } from './eventstore/scavenge.ts';
 import { verifyCommand } from './eventstore/verify.ts';
 import { announce, findRunning, withdraw } from './running.ts';
@@ -47,4 +49,7 @@ export const eventstoreCommand = (): Command =>
     )
     .action(serve)
     .addCommand(verifyCommand())
-    .addCommand(scavengeCommand());
+    .addCommand(scavengeCommand())
+    .addCommand(backupCommand())
+    .addCommand(inspectCommand())
+    .addCommand(restoreCommand());

@@ -6,6 +6,16 @@ import { type RefusalCode, refusals } from '../domain/refusals.ts';
 
 /** Code → title, advice and whether repeating the same call later can succeed. */
 export const faults = {
+  'backup-damaged': {
+    title: 'The backup is damaged or incomplete',
+    advice: 'Nothing was changed. Use another copy of the file, or an older backup.',
+    retryable: false,
+  },
+  'backup-mismatched': {
+    title: 'The backup does not fit here',
+    advice: 'Nothing was changed. Name a whole backup, then its increments in order, without a gap.',
+    retryable: false,
+  },
   'body-too-deep': { title: 'The JSON is nested too deeply', advice: 'Flatten the body.', retryable: false },
   'body-too-large': { title: 'The body is too large', advice: 'Send less at once.', retryable: false },
   'config-invalid': {
@@ -40,9 +50,20 @@ export const faults = {
   },
   'invalid-input': { title: 'The input is invalid', advice: 'Correct the named field.', retryable: false },
   'invalid-json': { title: 'The body is not valid JSON', advice: 'Send UTF-8 JSON.', retryable: false },
+  'log-behind-readers': {
+    title: 'The event log is older than what was made from it',
+    advice:
+      'Stop every Muster here, then restore a newer backup, or the same one with muster eventstore restore --replace --reset-read-models.',
+    retryable: false,
+  },
   'log-damaged': {
     title: 'The event log is damaged',
     advice: 'Stop Muster, keep a copy of the data folder, and restore a backup made before the damage.',
+    retryable: false,
+  },
+  'log-exists': {
+    title: 'There is an event log here already',
+    advice: 'Restore into another data folder or database, or replace the log with --replace.',
     retryable: false,
   },
   'method-not-allowed': {
@@ -54,6 +75,11 @@ export const faults = {
   'password-change-required': {
     title: 'The one-time password must be changed first',
     advice: 'Call changePassword, then repeat the call.',
+    retryable: false,
+  },
+  'position-beyond-log': {
+    title: 'The log does not reach that far',
+    advice: 'The log was restored from a backup: forget what was read of it and start over from 0.',
     retryable: false,
   },
   'push-rejected': {

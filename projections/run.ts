@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deps } from '../platform/deps.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { StoredEvent } from '../platform/event-store.ts';
+import { requireLogReaches } from '../platform/log-end.ts';
 import { transaction } from '../platform/sql.ts';
 import { takeLead } from './lead.ts';
 import { type Projection, schemaOf } from './projection.ts';
@@ -146,9 +147,10 @@ const followAll = async (run: Run, signal: AbortSignal): Promise<void> => {
     const checkpoint = checkpoints.get(projection.name);
     return { projection, position: checkpoint?.position ?? -1n, live: checkpoint?.live ?? false };
   });
+  const newest = inOrder(all).at(-1) ?? -1n;
+  await requireLogReaches(run.deps.store, newest, 'the read models');
   const tell = (status: 'catching-up' | 'live') => run.onState({ status, position: least(all) });
   tell('catching-up');
-  const newest = inOrder(all).at(-1) ?? -1n;
   const behind = all.filter(({ position }) => position < newest);
   const quiet = { onCaughtUp: () => {}, onBatch: () => tell('catching-up') };
   if (behind.length > 0) {

@@ -34,6 +34,18 @@ const lastEventId = (req: Request): bigint | undefined => {
   return BigInt(given);
 };
 
+/** A position that the log has not reached is of a log that was replaced: waiting for it would skip what comes before. */
+const requireReached = (afterPosition: bigint, lastPosition: bigint): void => {
+  if (afterPosition <= lastPosition) return;
+  throw new MusterError(
+    'position-beyond-log',
+    `${afterPosition} was asked for, the log ends at ${lastPosition}`,
+    {
+      field: 'Last-Event-ID',
+    },
+  );
+};
+
 /** One event as sent: the audit trail's shape, without secrets. */
 const message = (event: StoredEvent): string => {
   const row = auditRowOf(event);
@@ -90,7 +102,9 @@ export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
     const fault = accessFault(credential, 'audit.read');
     if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
     const { tenantId } = credential;
-    const afterPosition = lastEventId(req) ?? (await deps.store.lastPosition());
+    const lastPosition = await deps.store.lastPosition();
+    const afterPosition = lastEventId(req) ?? lastPosition;
+    requireReached(afterPosition, lastPosition);
     counter.take(tenantId);
     const stream = openStream(res, 'text/event-stream', stopping);
     const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);

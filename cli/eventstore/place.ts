@@ -1,6 +1,5 @@
 /**
- * What the commands on the embedded event log share: where the log is, and how they tell of their progress.
- * Called by the commands beside it.
+ * Where the log is that the commands on the embedded event log work on. Called by the commands beside it.
  */
 import type { LogPlace } from '../../embedded/log-database.ts';
 import { readConfig, serverSettings } from '../../platform/config.ts';
@@ -23,21 +22,3 @@ export const readPlace = (options: { dataDir?: string }): { place: LogPlace; log
     log: openLog({ level: config.logLevel, name: 'eventstore' }),
   };
 };
-
-/** A line on standard error that writes over itself, on a terminal only and at most once a second. */
-export const openProgressLine = (): { show(text: string): void; end(): void } => {
-  let shownAt = Date.now();
-  return {
-    show: (text) => {
-      if (!process.stderr.isTTY || Date.now() - shownAt < 1_000) return;
-      shownAt = Date.now();
-      process.stderr.write(`\r${text}`);
-    },
-    end: () => {
-      if (process.stderr.isTTY) process.stderr.write('\n');
-    },
-  };
-};
-
-/** `1 fault`, `2 faults`. */
-export const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;

@@ -4,7 +4,8 @@
 import { Command } from 'commander';
 import type { Scavenged } from '../../embedded/event-store/scavenge.ts';
 import { scavengeEventStore } from '../../embedded/main.ts';
-import { counted, openProgressLine, readPlace } from './place.ts';
+import { readPlace } from './place.ts';
+import { counted, openProgressLine } from './progress.ts';
 
 interface Options {
   readonly dataDir?: string;

@@ -4,15 +4,14 @@
 import { Command } from 'commander';
 import { verifyEventStore } from '../../embedded/main.ts';
 import { MusterError } from '../../platform/errors.ts';
-import { counted, openProgressLine, readPlace } from './place.ts';
+import { readPlace } from './place.ts';
+import { counted, openProgress } from './progress.ts';
 
 const verify = async (options: { dataDir?: string }): Promise<void> => {
   const { place, log } = readPlace(options);
-  const line = openProgressLine();
-  const found = await verifyEventStore(place, { log }, (read, position, last) =>
-    line.show(`${counted(read, 'event')} read, position ${position} of ${last ?? 'an unreadable end'}`),
-  );
-  line.end();
+  const progress = openProgress('read');
+  const found = await verifyEventStore(place, { log }, progress.show);
+  progress.end();
   for (const { position, stream, revision, problem } of found.findings) {
     const where = stream === undefined ? '' : ` (${stream}@${revision})`;
     process.stdout.write(`position ${position}${where}: ${problem}\n`);

@@ -18,9 +18,23 @@ export const scavengeLock = 7_713_002_412;
 export const scavengedChannel = 'event_store_scavenged';
 
 /**
+ * A log's own name, for good: backups and restores tell by it an older state of this log from another log. Looked for
+ * first, because even an idempotent `alter table` waits for every reader, and a backup reads for long.
+ */
+export const storeIdDdl = `
+do $$ begin
+  if not exists (
+    select from pg_attribute where attrelid = 'event_store.store'::regclass and attname = 'id' and not attisdropped
+  ) then
+    alter table event_store.store add column if not exists id uuid not null default gen_random_uuid();
+  end if;
+end $$;
+`;
+
+/**
  * Idempotent DDL, and what brings older layouts up to this one.
  *
- * Layout 2 adds \`scavenged\`: every removal takes a beginning of a stream, so the revision that comes first now and
+ * Layout 2 adds `scavenged`: every removal takes a beginning of a stream, so the revision that comes first now and
  * the number of events removed say all there is to say about the gap.
  */
 export const ddl = `
@@ -58,5 +72,6 @@ create table if not exists event_store.scavenged (
 );
 
 update event_store.store set layout = 2 where layout = 1;
+${storeIdDdl}
 insert into event_store.store (layout) values (${layout}) on conflict do nothing;
 `;
