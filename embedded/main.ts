@@ -3,13 +3,17 @@
  * Called by cli/ before the processes that use them.
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { MusterError } from '../platform/errors.ts';
+import { type CertificateFiles, readCertificateFiles } from '../platform/listening.ts';
 import type { Logger } from '../platform/log.ts';
-import { openSql } from '../platform/sql.ts';
+import { openPasswordHashing } from '../platform/passwords.ts';
+import { openSql, type Sql } from '../platform/sql.ts';
 import type { DiskConfig } from './event-store/disk.ts';
-import { type EventStoreServer, start as startEventStore } from './event-store/main.ts';
+import { type EventStoreServer, start as startEventStore, type TlsConfig } from './event-store/main.ts';
 import { type EventStoreProcess, startEventStoreProcess } from './event-store/process.ts';
+import { addressFor, certificateHosts, ownCertificate } from './event-store/security/certificates.ts';
+import { openUsers, type Users, usersDdl } from './event-store/security/users.ts';
 import { type Progress, type Verification, verifyLog } from './event-store/verify.ts';
 import { type EmbeddedPostgres, ensureDatabase, startPostgres } from './postgres.ts';
 
@@ -88,22 +92,56 @@ export const startEmbedded = async (
   }
 };
 
+/** How the event store is to be served over TLS. */
+export interface TlsRequest {
+  /** Certificate and key to serve with; without files, one of the store's own authority. */
+  readonly files: CertificateFiles;
+  /** Address that clients reach the store under; that of the host unless given. */
+  readonly advertisedHost?: string | undefined;
+}
+
+const tlsFor = async (
+  request: TlsRequest,
+  host: string,
+  dataDir: string,
+  log: Logger,
+): Promise<TlsConfig> => {
+  const advertisedHost = request.advertisedHost ?? addressFor(host);
+  const given = readCertificateFiles(request.files);
+  if (given) return { certificate: given.cert, key: given.key, caFile: undefined, advertisedHost };
+  const hosts = certificateHosts(host, advertisedHost);
+  return { ...(await ownCertificate(resolve(dataDir), hosts, new Date(), log)), advertisedHost };
+};
+
+/** The event store that `muster eventstore` serves, and the database that it serves from. */
+export type ServedEventStore = EventStoreServer & { readonly databaseUrl: string };
+
 /**
  * Serves the event store alone, in this process, for any EventStoreDB client: over `databaseUrl`, or over a
- * PostgreSQL of its own in `dataDir`. Called by `muster eventstore`.
+ * PostgreSQL of its own in `dataDir`; over TLS when asked. Called by `muster eventstore`.
  */
 export const serveEventStore = async (
-  config: { port: number; dataDir: string; databaseUrl?: string | undefined; diskReserveMib: number },
+  config: {
+    host?: string | undefined;
+    port: number;
+    dataDir: string;
+    databaseUrl?: string | undefined;
+    diskReserveMib: number;
+    tls?: TlsRequest | undefined;
+  },
   deps: { log: Logger },
-): Promise<EventStoreServer> => {
+): Promise<ServedEventStore> => {
+  const host = config.host ?? '127.0.0.1';
   const postgres =
     config.databaseUrl === undefined ? await startPostgres({ dataDir: config.dataDir }, deps) : undefined;
   try {
     const databaseUrl = await openDatabase(postgres, config.databaseUrl, databases.eventStore);
     const disk = diskOf(postgres, config);
-    const server = await startEventStore({ port: config.port, databaseUrl, disk }, deps);
+    const tls = config.tls && (await tlsFor(config.tls, host, config.dataDir, deps.log));
+    const server = await startEventStore({ host, port: config.port, databaseUrl, disk, tls }, deps);
     return {
       ...server,
+      databaseUrl,
       failed: Promise.race([server.failed, postgres?.failed ?? never]),
       stop: async () => {
         await server.stop();
@@ -116,41 +154,48 @@ export const serveEventStore = async (
   }
 };
 
+/** Where a log is: over `databaseUrl`, or in `dataDir`, whose PostgreSQL may be running at `runningUrl`. */
+export interface LogPlace {
+  readonly dataDir: string;
+  readonly databaseUrl?: string | undefined;
+  readonly runningUrl?: string | undefined;
+}
+
 /**
- * Verifies the log of the event store over `databaseUrl`, or over the PostgreSQL in `dataDir`: the running one at
- * `runningUrl` (any database of it), else one started for the purpose. Nothing is written to the log.
- * Throws `config-invalid` where there is no log, `data-dir-in-use` or `dependency-unavailable`.
- * Called by `muster eventstore verify`.
+ * Uses the database of an event store: over `databaseUrl`, or over the PostgreSQL in `dataDir`: the running one at
+ * `runningUrl` (any database of it), else one started for the purpose.
+ * Throws `config-invalid` where there is no data, `data-dir-in-use` or `dependency-unavailable`.
  */
-export const verifyEventStore = async (
-  config: { dataDir: string; databaseUrl?: string | undefined; runningUrl?: string | undefined },
+const withLog = async <T>(
+  place: LogPlace,
+  purpose: string,
   deps: { log: Logger },
-  progress?: Progress,
-): Promise<Verification> => {
-  const isOurs = config.databaseUrl === undefined;
+  use: (sql: Sql) => Promise<T>,
+): Promise<T> => {
+  const isOurs = place.databaseUrl === undefined;
   // A mistyped folder must be an error, never a new and empty cluster that verifies well.
-  if (isOurs && config.runningUrl === undefined && !existsSync(join(config.dataDir, 'postgres'))) {
+  if (isOurs && place.runningUrl === undefined && !existsSync(join(place.dataDir, 'postgres'))) {
     throw new MusterError(
       'config-invalid',
-      `There is no Muster data in ${config.dataDir}; check MUSTER_DATA_DIR.`,
+      `There is no Muster data in ${place.dataDir}; check MUSTER_DATA_DIR.`,
       {
         field: 'MUSTER_DATA_DIR',
       },
     );
   }
   const postgres =
-    isOurs && config.runningUrl === undefined
-      ? await startPostgres({ dataDir: config.dataDir }, deps)
+    isOurs && place.runningUrl === undefined
+      ? await startPostgres({ dataDir: place.dataDir }, deps)
       : undefined;
   try {
-    const serverUrl = postgres?.url ?? config.runningUrl;
+    const serverUrl = postgres?.url ?? place.runningUrl;
     const databaseUrl =
       isOurs && serverUrl !== undefined
         ? await ensureDatabase(serverUrl, databases.eventStore)
-        : (config.databaseUrl as string);
-    const sql = openSql(databaseUrl, { max: 1, applicationName: 'muster-event-store-verify' });
+        : (place.databaseUrl as string);
+    const sql = openSql(databaseUrl, { max: 1, applicationName: `muster-event-store-${purpose}` });
     try {
-      return await verifyLog(sql, progress);
+      return await use(sql);
     } finally {
       await sql.end({ timeout: 2 });
     }
@@ -158,3 +203,30 @@ export const verifyEventStore = async (
     await postgres?.stop();
   }
 };
+
+/**
+ * Verifies the log of the event store. Nothing is written to the log. Throws as `withLog` does.
+ * Called by `muster eventstore verify`.
+ */
+export const verifyEventStore = async (
+  place: LogPlace,
+  deps: { log: Logger },
+  progress?: Progress,
+): Promise<Verification> => withLog(place, 'verify', deps, (sql) => verifyLog(sql, progress));
+
+/**
+ * Changes or lists the users of the event store, which notices within seconds if it runs. Throws as `withLog` does.
+ * Called by `muster eventstore user`.
+ */
+export const withEventStoreUsers = async <T>(
+  place: LogPlace,
+  deps: { log: Logger },
+  use: (users: Users) => Promise<T>,
+): Promise<T> =>
+  withLog(place, 'users', deps, async (sql) => {
+    const [store] = await sql`select to_regclass('event_store.store') as name`;
+    if (!store?.['name'])
+      throw new MusterError('config-invalid', 'There is no event log in this database; serve it once first.');
+    await sql.unsafe(usersDdl);
+    return use(openUsers(sql, await openPasswordHashing()));
+  });

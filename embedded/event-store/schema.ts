@@ -4,6 +4,7 @@
  * Wide columns first and stream names interned keep a row near 90 bytes beside its payload; the three indexes
  * (position, stream and revision, stream name) are all that reads need at 100 million events.
  */
+import { usersDdl } from './security/users.ts';
 
 /** Number of the layout below; a store of another layout is refused, never guessed at. */
 export const layout = 1;
@@ -39,6 +40,6 @@ create table if not exists event_store.events (
   metadata bytea not null,
   unique (stream, revision)
 );
-
+${usersDdl}
 insert into event_store.store (layout) values (${layout}) on conflict do nothing;
 `;

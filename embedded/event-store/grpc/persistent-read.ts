@@ -44,12 +44,16 @@ const idsOf = (list: readonly Parameters<typeof readUuid>[0][]): string[] =>
 
 const connectionNameOf = (call: Call): string => String(call.metadata.get('connection-name')[0] ?? '');
 
+/** The name of a call's caller. */
+type NameOf = (call: Call) => string;
+
 /** Joins the group that the first message asks for and confirms. Throws a failure. */
 const join = (
   registry: Registry,
   call: Call,
   options: persistent.ReadReq.Options,
   end: ConsumerConnection['end'],
+  username: string,
 ): Membership => {
   const stream = readSource(options);
   const name = readGroupName(options);
@@ -58,7 +62,7 @@ const join = (
   if (!group) throw groupDoesNotExist(stream, name);
   const membership = group.join({
     from: call.getPeer(),
-    username: 'anonymous',
+    username,
     connectionName: connectionNameOf(call),
     window: options.getBufferSize() > 0 ? options.getBufferSize() : defaultWindow,
     send: (message) => call.write(encodeDelivery(message.resolved, idForm, message.retryCount)),
@@ -78,9 +82,12 @@ const answer = (membership: Membership, request: persistent.ReadReq): void => {
   else throw invalidArgument('A message holds neither an acknowledgement nor its refusal');
 };
 
-/** The handler. */
+/** The handler. `nameOf` tells the caller's name, where callers have names. */
 export const persistentReadHandler =
-  (registry: Registry): grpc.handleBidiStreamingCall<persistent.ReadReq, Buffer> =>
+  (
+    registry: Registry,
+    nameOf: NameOf = () => 'anonymous',
+  ): grpc.handleBidiStreamingCall<persistent.ReadReq, Buffer> =>
   (call) => {
     let membership: Membership | undefined;
     let isOver = false;
@@ -106,7 +113,7 @@ export const persistentReadHandler =
                 ? unavailable(detail)
                 : groupDropped(readSource(options), readGroupName(options), detail),
             );
-          membership = join(registry, call, options, end);
+          membership = join(registry, call, options, end, nameOf(call));
         } else throw invalidArgument('The first message of a consumer has no options');
       } catch (error) {
         fail(asFailure(error));
