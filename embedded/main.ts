@@ -10,7 +10,12 @@ import type { Logger } from '../platform/log.ts';
 import { openPasswordHashing } from '../platform/passwords.ts';
 import { openSql, type Sql } from '../platform/sql.ts';
 import type { DiskConfig } from './event-store/disk.ts';
-import { type EventStoreServer, start as startEventStore, type TlsConfig } from './event-store/main.ts';
+import {
+  type EventStoreServer,
+  refuseOpenHost,
+  start as startEventStore,
+  type TlsConfig,
+} from './event-store/main.ts';
 import { type EventStoreProcess, startEventStoreProcess } from './event-store/process.ts';
 import { addressFor, certificateHosts, ownCertificate } from './event-store/security/certificates.ts';
 import { openUsers, type Users, usersDdl } from './event-store/security/users.ts';
@@ -132,6 +137,7 @@ export const serveEventStore = async (
   deps: { log: Logger },
 ): Promise<ServedEventStore> => {
   const host = config.host ?? '127.0.0.1';
+  if (!config.tls) refuseOpenHost(host);
   const postgres =
     config.databaseUrl === undefined ? await startPostgres({ dataDir: config.dataDir }, deps) : undefined;
   try {

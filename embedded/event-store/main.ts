@@ -84,8 +84,8 @@ const connectionStringOf = (host: string, port: number, tls: TlsConfig | undefin
   return `esdb://${tls.advertisedHost}:${port}?tls=true${ca === undefined ? '' : `&tlsCAFile=${ca}`}`;
 };
 
-/** Without TLS anybody who reaches the port may do anything: nobody beyond this machine must. */
-const refuseOpenHost = (host: string): void => {
+/** Without TLS anybody who reaches the port may do anything: nobody beyond this machine must. Throws `config-invalid`. */
+export const refuseOpenHost = (host: string): void => {
   if (isLoopback(host)) return;
   throw new MusterError(
     'config-invalid',
