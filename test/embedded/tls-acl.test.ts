@@ -141,7 +141,7 @@ describe('$acl', () => {
     const third = new Promise<void>((resolve, reject) => {
       subscription.on('error', reject);
       subscription.on('data', ({ event }) => {
-        seen.push((event?.data as { n: number }).n);
+        seen.push((event?.data as { n: number } | undefined)?.n ?? Number.NaN);
         if (seen.length === 2)
           admin
             .setStreamMetadata(stream, { acl: { readRoles: [] } } as never)
