@@ -11,13 +11,14 @@ import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
+import { isLoopback } from '../platform/listening.ts';
 import { openProjectionWaiter } from '../projections/await.ts';
 import type { ProjectorState } from '../projections/main.ts';
 import { openApp } from './app.ts';
 import { openCredentials } from './credentials.ts';
 import { openDeadJobs } from './dead-jobs.ts';
 import { deviceRoutes } from './device/main.ts';
-import { isLoopback, listen, readTls, stopServer } from './listener.ts';
+import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
 
 /** The running server. */

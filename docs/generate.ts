@@ -15,7 +15,7 @@ import { permissionNames, permissions } from '../domain/account/permissions.ts';
 import { permissionsOf, type Role, roles } from '../domain/account/roles.ts';
 import { catalogues, schemaVersionOf } from '../domain/events.ts';
 import { refusals } from '../domain/refusals.ts';
-import { describeSettings, proxySettings, serverSettings } from '../platform/config.ts';
+import { describeSettings, eventStoreSettings, proxySettings, serverSettings } from '../platform/config.ts';
 import { describeCode, type ErrorCode, faults } from '../platform/errors.ts';
 
 const folder = fileURLToPath(new URL('reference/', import.meta.url));
@@ -26,7 +26,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
     .map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`)
     .join('\n');
 
-const settingsTable = (settings: typeof serverSettings | typeof proxySettings): string =>
+const settingsTable = (settings: Parameters<typeof describeSettings>[0]): string =>
   table(
     ['Variable', 'Unit', 'Default', 'What it does'],
     describeSettings(settings).map((row) => [
@@ -38,7 +38,7 @@ const settingsTable = (settings: typeof serverSettings | typeof proxySettings): 
   );
 
 const configReference = (): string =>
-  `${notice}# Configuration\n\nSettings are environment variables; the most common are options of the commands too.\n\n## Server\n\n${settingsTable(serverSettings)}\n\n## EAS proxy\n\n${settingsTable(proxySettings)}\n`;
+  `${notice}# Configuration\n\nSettings are environment variables; the most common are options of the commands too.\n\n## Server\n\n${settingsTable(serverSettings)}\n\n## Event store alone\n\nOf \`muster eventstore\`, which also reads \`MUSTER_DATA_DIR\`, \`DATABASE_URL\`, \`MUSTER_EVENTSTORE_PORT\`, \`MUSTER_DISK_RESERVE\` and \`MUSTER_LOG_LEVEL\`.\n\n${settingsTable(eventStoreSettings)}\n\n## EAS proxy\n\n${settingsTable(proxySettings)}\n`;
 
 const errorsReference = (): string => {
   const codes = [...Object.keys(faults), ...Object.keys(refusals)].sort() as ErrorCode[];

@@ -2,9 +2,18 @@
  * What Muster needs and nobody configured: PostgreSQL and an event store, on this machine, kept running.
  * Called by cli/ before the processes that use them.
  */
+import { resolve } from 'node:path';
+import { type CertificateFiles, readCertificateFiles } from '../platform/listening.ts';
 import type { Logger } from '../platform/log.ts';
+import { openPasswordHashing } from '../platform/passwords.ts';
 import type { DiskConfig } from './event-store/disk.ts';
-import { type EventStoreServer, start as startEventStore } from './event-store/main.ts';
+import { expectLog } from './event-store/log-table.ts';
+import {
+  type EventStoreServer,
+  refuseOpenHost,
+  start as startEventStore,
+  type TlsConfig,
+} from './event-store/main.ts';
 import { type EventStoreProcess, startEventStoreProcess } from './event-store/process.ts';
 import {
   type Scavenged,
@@ -12,6 +21,8 @@ import {
   type ScavengeProgress,
   scavengeLog,
 } from './event-store/scavenge.ts';
+import { addressFor, certificateHosts, ownCertificate } from './event-store/security/certificates.ts';
+import { openUsers, type Users, usersDdl } from './event-store/security/users.ts';
 import { type Progress, type Verification, verifyLog } from './event-store/verify.ts';
 import { databases, type LogPlace, withLogDatabase } from './log-database.ts';
 import { type EmbeddedPostgres, ensureDatabase, startPostgres } from './postgres.ts';
@@ -92,20 +103,55 @@ export const startEmbedded = async (
   }
 };
 
+/** How the event store is to be served over TLS. */
+export interface TlsRequest {
+  /** Certificate and key to serve with; without files, one of the store's own authority. */
+  readonly files: CertificateFiles;
+  /** Address that clients reach the store under; that of the host unless given. */
+  readonly advertisedHost?: string | undefined;
+}
+
+const tlsFor = async (
+  request: TlsRequest,
+  host: string,
+  dataDir: string,
+  log: Logger,
+): Promise<TlsConfig> => {
+  const advertisedHost = request.advertisedHost ?? addressFor(host);
+  const given = readCertificateFiles(request.files);
+  if (given) return { certificate: given.cert, key: given.key, caFile: undefined, advertisedHost };
+  const hosts = certificateHosts(host, advertisedHost);
+  return { ...(await ownCertificate(resolve(dataDir), hosts, new Date(), log)), advertisedHost };
+};
+
+/** The event store that `muster eventstore` serves, and the database that it serves from. */
+export type ServedEventStore = EventStoreServer & { readonly databaseUrl: string };
+
 /**
  * Serves the event store alone, in this process, for any EventStoreDB client: over `databaseUrl`, or over a
- * PostgreSQL of its own in `dataDir`. `databaseUrl` of the result is where the log is. Called by `muster eventstore`.
+ * PostgreSQL of its own in `dataDir`; over TLS when asked. `databaseUrl` of the result is where the log is. Called by
+ * `muster eventstore`.
  */
 export const serveEventStore = async (
-  config: { port: number; dataDir: string; databaseUrl?: string | undefined; diskReserveMib: number },
+  config: {
+    host?: string | undefined;
+    port: number;
+    dataDir: string;
+    databaseUrl?: string | undefined;
+    diskReserveMib: number;
+    tls?: TlsRequest | undefined;
+  },
   deps: { log: Logger },
-): Promise<EventStoreServer & { readonly databaseUrl: string }> => {
+): Promise<ServedEventStore> => {
+  const host = config.host ?? '127.0.0.1';
+  if (!config.tls) refuseOpenHost(host);
   const postgres =
     config.databaseUrl === undefined ? await startPostgres({ dataDir: config.dataDir }, deps) : undefined;
   try {
     const databaseUrl = await openDatabase(postgres, config.databaseUrl, databases.eventStore);
     const disk = diskOf(postgres, config);
-    const server = await startEventStore({ port: config.port, databaseUrl, disk }, deps);
+    const tls = config.tls && (await tlsFor(config.tls, host, config.dataDir, deps.log));
+    const server = await startEventStore({ host, port: config.port, databaseUrl, disk, tls }, deps);
     return {
       ...server,
       databaseUrl,
@@ -143,3 +189,18 @@ export const scavengeEventStore = (
   progress?: ScavengeProgress,
 ): Promise<Scavenged> =>
   withLogDatabase(place, deps, 'muster-event-store-scavenge', (sql) => scavengeLog(sql, options, progress));
+
+/**
+ * Changes or lists the users of the event store, which notices within seconds if it runs.
+ * Throws as `withLogDatabase`. Called by `muster eventstore user`.
+ */
+export const withEventStoreUsers = <T>(
+  place: LogPlace,
+  deps: { log: Logger },
+  use: (users: Users) => Promise<T>,
+): Promise<T> =>
+  withLogDatabase(place, deps, 'muster-event-store-users', async (sql) => {
+    await expectLog(sql);
+    await sql.unsafe(usersDdl);
+    return use(openUsers(sql, await openPasswordHashing()));
+  });

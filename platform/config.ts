@@ -165,6 +165,41 @@ export const serverSettings = {
   },
 } as const satisfies Table;
 
+/** Settings of the event store alone (`muster eventstore`), beside those of the server that concern it. */
+export const eventStoreSettings = {
+  host: {
+    env: 'MUSTER_EVENTSTORE_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    description: 'Address to listen on. Anything but loopback needs TLS.',
+  },
+  advertisedHost: {
+    env: 'MUSTER_EVENTSTORE_ADVERTISE_HOST',
+    schema: z.string().min(1),
+    description:
+      'Address under which clients reach the store; certificate and gossip name it. Unset: the address listened on, or the name of the machine.',
+  },
+  tls: {
+    env: 'MUSTER_EVENTSTORE_TLS',
+    schema: z.stringbool(),
+    default: 'false',
+    description:
+      'Whether to serve over TLS, to users with passwords. A certificate is made when none is given.',
+  },
+  tlsCertificateFile: {
+    env: 'MUSTER_EVENTSTORE_TLS_CERT',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Certificate chain of your own to serve with; implies TLS.',
+  },
+  tlsKeyFile: {
+    env: 'MUSTER_EVENTSTORE_TLS_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Private key of the certificate.',
+  },
+} as const satisfies Table;
+
 /** Settings of the EAS proxy (`muster proxy`). */
 export const proxySettings = {
   listenHost: {

@@ -1,22 +1,12 @@
 /**
- * Passwords of accounts: argon2id hashes in the vault, one-time passwords, at most a few hashes at once.
+ * Passwords of accounts: argon2id hashes in the vault, one-time passwords.
  * Called by api/credentials.ts, which opens it, and through it by sign-in, password changes and bootstrap.
  */
-import { hash, verify } from '@node-rs/argon2';
-import { z } from 'zod';
 import type { AccountId, TenantId } from '../../domain/ids.ts';
 import { type Clock, isoTime } from '../../platform/clock.ts';
-import { MusterError } from '../../platform/errors.ts';
-import { newCode, newSecret } from '../../platform/new-id.ts';
+import { newCode } from '../../platform/new-id.ts';
+import { openPasswordHashing } from '../../platform/passwords.ts';
 import type { Sql } from '../../platform/sql.ts';
-
-/** What a person may choose: long enough to need no further rules (NIST SP 800-63B §3.1.1), short enough to hash. */
-export const chosenPassword = z
-  .string()
-  .min(12)
-  .max(256)
-  .refine((value) => !/\p{Cs}/u.test(value), 'contains a lone surrogate')
-  .refine((value) => new Set(value).size >= 5, 'repeats too few characters');
 
 /** Of which account. */
 export interface PasswordOwner {
@@ -40,42 +30,14 @@ export interface Passwords {
   recordSignIn(owner: PasswordOwner): Promise<void>;
 }
 
-/** OWASP password storage cheat sheet: argon2id (the library's default) with 19 MiB, two passes, one lane. */
-const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
-const hashesAtOnce = 2;
-const hashesWaiting = 64;
 const reissueAfterMs = 60_000;
-
-/** Runs at most `hashesAtOnce` at a time; throws `too-busy` when too many wait already. */
-const limited = () => {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async <T>(work: () => Promise<T>): Promise<T> => {
-    if (running >= hashesAtOnce) {
-      if (waiting.length >= hashesWaiting) throw new MusterError('too-busy', 'too many sign-ins at once');
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    } else running += 1;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running -= 1;
-    }
-  };
-};
-
-/** One form for every way of typing the same text (NIST SP 800-63B asks for normalisation before hashing). */
-const normal = (password: string): string => password.normalize('NFKC');
 
 /** Opens the passwords; the vault must be migrated. */
 export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> => {
-  const atOnce = limited();
-  const hashOf = (password: string) => atOnce(() => hash(normal(password), cost));
-  const decoy = await hashOf(newSecret());
+  const hashing = await openPasswordHashing();
   const now = () => isoTime(clock());
   const store = async ({ tenantId, accountId }: PasswordOwner, password: string, mustChange: boolean) => {
-    const hashed = await hashOf(password);
+    const hashed = await hashing.hash(password);
     await sql`
       insert into vault.passwords (tenant_id, account_id, hash, must_change, issued_at)
       values (${tenantId}, ${accountId}, ${hashed}, ${mustChange}, ${now()})
@@ -89,8 +51,10 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
             select hash, must_change as "mustChange" from vault.passwords
             where tenant_id = ${owner.tenantId} and account_id = ${owner.accountId}`
         : [];
-      const matches = await atOnce(() => verify(row?.hash ?? decoy, normal(password)));
-      return { valid: row !== undefined && matches, mustChange: row?.mustChange ?? false };
+      return {
+        valid: await hashing.matches(row?.hash, password),
+        mustChange: row?.mustChange ?? false,
+      };
     },
     choose: (owner, password) => store(owner, password, false),
     async issue(owner) {
@@ -100,7 +64,7 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
     },
     async issueFirst({ tenantId, accountId }) {
       const password = newCode();
-      const hashed = await hashOf(password);
+      const hashed = await hashing.hash(password);
       const issuedBefore = isoTime(clock() - reissueAfterMs);
       const rows = await sql`
         insert into vault.passwords as known (tenant_id, account_id, hash, must_change, issued_at)

@@ -4,6 +4,7 @@
  * Wide columns first and stream names interned keep a row near 90 bytes beside its payload; the three indexes
  * (position, stream and revision, stream name) are all that reads need at 100 million events.
  */
+import { usersDdl } from './security/users.ts';
 
 /** Number of the layout below; older ones are brought up to it, newer ones are refused, never guessed at. */
 export const layout = 2;
@@ -73,5 +74,6 @@ create table if not exists event_store.scavenged (
 
 update event_store.store set layout = 2 where layout = 1;
 ${storeIdDdl}
+${usersDdl}
 insert into event_store.store (layout) values (${layout}) on conflict do nothing;
 `;

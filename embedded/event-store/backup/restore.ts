@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { MusterError } from '../../../platform/errors.ts';
-import { openSql, type Sql, transaction } from '../../../platform/sql.ts';
+import { openSql, type Sql, type Transaction, transaction } from '../../../platform/sql.ts';
 import { clientFor } from '../../postgres/client.ts';
 import { ddl, layout, writerLock } from '../schema.ts';
 import { type Progress, verifyLog } from '../verify.ts';
@@ -210,6 +210,12 @@ const createStaging = async (client: pg.Client): Promise<void> => {
 const writeStore = (client: pg.Client, { storeId, storeCreated }: Header): Promise<unknown> =>
   client.query(`update ${staging}.store set id = $1, created_at = $2`, [storeId, storeCreated]);
 
+/** Users are no part of the log, nor of a backup: those of the store stay. */
+const keepUsers = async (tx: Transaction): Promise<void> => {
+  const [found] = await tx`select to_regclass(${`${replaced}.users`}) as name`;
+  if (found?.['name']) await tx.unsafe(`insert into event_store.users select * from ${replaced}.users`);
+};
+
 /** Puts the restored log in place of the present one, verified as it will be read; or changes nothing. */
 const swap = (sql: Sql, restored: Restored, progress: Progress): Promise<void> =>
   transaction(sql, async (tx) => {
@@ -230,6 +236,7 @@ const swap = (sql: Sql, restored: Restored, progress: Progress): Promise<void> =
         `${restored.events} events up to position ${restored.lastPosition} were read, ${found.events} up to ${found.lastPosition} are stored.`,
       );
     }
+    if (present) await keepUsers(tx);
     if (present) await tx.unsafe(`drop schema ${replaced} cascade`);
   });
 

@@ -47,11 +47,15 @@ const connectionNameOf = (call: Call): string => String(call.metadata.get('conne
 const farewellOf = (stream: string, group: string, { because, detail }: Farewell): Failure =>
   because === 'unavailable' ? unavailable(detail) : groupDropped(stream, group, detail);
 
+/** The name of a call's caller. */
+type NameOf = (call: Call) => string;
+
 /** Joins the group that the first message asks for and confirms. Throws a failure. */
 const join = (
   registry: Registry,
   call: Call,
   options: persistent.ReadReq.Options,
+  username: string,
   fail: (failure: Failure) => void,
 ): Membership => {
   const stream = readSource(options);
@@ -61,7 +65,7 @@ const join = (
   if (!group) throw groupDoesNotExist(stream, name);
   const joined = group.join({
     from: call.getPeer(),
-    username: 'anonymous',
+    username,
     connectionName: connectionNameOf(call),
     window: options.getBufferSize() > 0 ? options.getBufferSize() : defaultWindow,
     isReady: () => !call.writableNeedDrain,
@@ -84,9 +88,12 @@ const answer = (membership: Membership, request: persistent.ReadReq): void => {
   else throw invalidArgument('A message holds neither an acknowledgement nor its refusal');
 };
 
-/** The handler. */
+/** The handler. `nameOf` tells the caller's name, where callers have names. */
 export const persistentReadHandler =
-  (registry: Registry): grpc.handleBidiStreamingCall<persistent.ReadReq, Buffer> =>
+  (
+    registry: Registry,
+    nameOf: NameOf = () => 'anonymous',
+  ): grpc.handleBidiStreamingCall<persistent.ReadReq, Buffer> =>
   (call) => {
     let membership: Membership | undefined;
     let isOver = false;
@@ -105,7 +112,7 @@ export const persistentReadHandler =
       try {
         const options = request.getOptions();
         if (membership) answer(membership, request);
-        else if (options) membership = join(registry, call, options, fail);
+        else if (options) membership = join(registry, call, options, nameOf(call), fail);
         else throw invalidArgument('The first message of a consumer has no options');
       } catch (error) {
         fail(asFailure(error));
