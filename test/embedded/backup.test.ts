@@ -9,6 +9,7 @@ import {
   jsonEvent,
   persistentSubscriptionToStreamSettingsFromDefaults,
 } from '@eventstore/db-client';
+import { frameKinds } from '../../embedded/event-store/backup/format.ts';
 import { inspectBackup } from '../../embedded/event-store/backup/read.ts';
 import type { MusterError } from '../../platform/errors.ts';
 import { openSql } from '../../platform/sql.ts';
@@ -209,7 +210,7 @@ test('damaged, reordered and foreign files are refused, and nothing changes', as
     return backUp(source);
   });
   const frames = framesOf(bytes);
-  const events = frames.filter(({ kind }) => kind === 3);
+  const events = frames.filter(({ kind }) => kind === frameKinds.events);
   assert.ok(events.length >= 2, `${events.length} batches`);
   const part = ({ at, end }: { at: number; end: number }) => bytes.subarray(at, end);
   const [a, b] = events as [(typeof frames)[0], (typeof frames)[0]];
