@@ -3,20 +3,28 @@
  * Opened by api/main.ts and api/bootstrap.ts; called by every edge of api/ but the devices', whose tokens are theirs.
  */
 import type { IncomingMessage } from 'node:http';
+import type { AnyRole } from '../domain/account/account.ts';
 import { accountDecider } from '../domain/account/decide.ts';
 import type { Permission } from '../domain/account/permissions.ts';
-import { permissionsOf, type Role } from '../domain/account/roles.ts';
+import { role as builtInRole, permissionsOf } from '../domain/account/roles.ts';
+import { apiKeyDecider } from '../domain/api-key/decide.ts';
 import {
   type AccountId,
+  type ApiKeyId,
+  apiKeyId as apiKeyIdSchema,
   type ProxyId,
   proxyId as proxyIdSchema,
   type TenantId,
   tenantId as tenantIdSchema,
 } from '../domain/ids.ts';
 import { proxyDecider } from '../domain/proxy/decide.ts';
+import { roleDecider } from '../domain/role/decide.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
+import { isoTime } from '../platform/clock.ts';
 import type { Deps } from '../platform/deps.ts';
+import type { Actor } from '../platform/event-store.ts';
 import { hashSecret, sameHash } from '../platform/new-id.ts';
+import { type ApiKeyUses, openApiKeyUses } from './vault/api-key-uses.ts';
 import { type Attempts, openAttempts } from './vault/attempts.ts';
 import { migrateVault } from './vault/migrations.ts';
 import { openPasswords, type Passwords } from './vault/passwords.ts';
@@ -27,19 +35,39 @@ export interface Credentials {
   readonly passwords: Passwords;
   readonly sessions: Sessions;
   readonly attempts: Attempts;
+  readonly apiKeyUses: ApiKeyUses;
 }
 
-/** An account that is signed in, and with which token. Its tenant is the only one it can reach. */
-export interface AccountCredential {
-  readonly kind: 'account';
+/** What is the same of everybody who calls within a tenant. Its tenant is the only one it can reach. */
+interface Caller {
   readonly tenantId: TenantId;
-  readonly accountId: AccountId;
-  readonly role: Role;
-  /** What the role allows. */
+  /** What the role, or the key, is called. */
+  readonly role: string;
   readonly permissions: ReadonlySet<Permission>;
-  readonly mustChangePassword: boolean;
   readonly token: string;
 }
+
+/** An account that is signed in, and with which token. */
+export interface AccountCredential extends Caller {
+  readonly kind: 'account';
+  readonly accountId: AccountId;
+  readonly mustChangePassword: boolean;
+}
+
+/** A program with an API key of the tenant. */
+export interface ApiKeyCredential extends Caller {
+  readonly kind: 'api-key';
+  readonly apiKeyId: ApiKeyId;
+}
+
+/** Who may call GraphQL and the feed of events. */
+export type Credential = AccountCredential | ApiKeyCredential;
+
+/** The credential as the cause of events. */
+export const actorOf = (credential: Credential): Actor =>
+  credential.kind === 'account'
+    ? { kind: 'account', id: credential.accountId }
+    : { kind: 'api-key', id: credential.apiKeyId };
 
 /** A registered proxy. */
 export interface ProxyCredential {
@@ -61,6 +89,7 @@ export const openCredentials = async (
     passwords: await openPasswords(deps.sql, deps.clock),
     sessions: openSessions(deps.sql, deps.clock, config.sessionIdleMinutes),
     attempts: openAttempts(deps.sql, deps.clock),
+    apiKeyUses: openApiKeyUses(deps.sql, deps.clock),
   };
 };
 
@@ -72,7 +101,7 @@ export const bearerToken = (req: Pick<IncomingMessage, 'headers'>): string | und
  * The account that a session token stands for; null when the session, its account or its tenant has ended. Counts as
  * a use of the session unless `use` is false: a stream that is only watched does not keep one alive.
  */
-export const identifyAccount = async (
+const identifyAccount = async (
   deps: Pick<Deps, 'handler'>,
   credentials: Credentials,
   token: string | undefined,
@@ -86,10 +115,71 @@ export const identifyAccount = async (
     deps.handler.load(accountDecider, { tenantId, id: accountId }, { maxAgeMs }),
   ]);
   if (tenant.state.status !== 'active' || account.state.status !== 'enabled') return null;
-  const { role } = account.state;
-  const permissions = permissionsOf(role);
+  const { role, permissions } = await roleInForce(deps, tenantId, account.state.role);
   return { kind: 'account', tenantId, accountId, role, permissions, mustChangePassword, token };
 };
+
+const nothingAllowed: ReadonlySet<Permission> = new Set();
+
+/** Title and permissions of a role. One of the tenant's own that is retired, or not there, allows nothing. */
+export const roleInForce = async (
+  deps: Pick<Deps, 'handler'>,
+  tenantId: TenantId,
+  given: AnyRole,
+): Promise<{ readonly role: string; readonly permissions: ReadonlySet<Permission> }> => {
+  const builtIn = builtInRole.safeParse(given);
+  if (builtIn.success) return { role: builtIn.data, permissions: permissionsOf(builtIn.data) };
+  const { state } = await deps.handler.load(roleDecider, { tenantId, id: given }, { maxAgeMs });
+  return state.status === 'active'
+    ? { role: state.name, permissions: new Set(state.permissions) }
+    : { role: given, permissions: nothingAllowed };
+};
+
+/** The token of an API key, `muster-key.<tenantId>.<apiKeyId>.<secret>`: it says whose it is, the secret proves it. */
+export const apiKeyToken = (tenantId: TenantId, apiKeyId: ApiKeyId, secret: string): string =>
+  `muster-key.${tenantId}.${apiKeyId}.${secret}`;
+
+/** The API key that a token stands for; null when it is malformed, unknown, expired or revoked. */
+const identifyApiKey = async (
+  deps: Pick<Deps, 'handler' | 'clock'>,
+  credentials: Credentials,
+  token: string,
+  { use = true, address }: IdentifyOptions,
+): Promise<ApiKeyCredential | null> => {
+  const [, tenant, key, secret, ...rest] = token.split('.');
+  const tenantId = tenantIdSchema.safeParse(tenant);
+  const apiKeyId = apiKeyIdSchema.safeParse(key);
+  if (!tenantId.success || !apiKeyId.success || !secret || rest.length > 0) return null;
+  const target = { tenantId: tenantId.data, id: apiKeyId.data };
+  const [{ state }, owner] = await Promise.all([
+    deps.handler.load(apiKeyDecider, target, { maxAgeMs }),
+    deps.handler.load(tenantDecider, { tenantId: tenantId.data, id: tenantId.data }, { maxAgeMs }),
+  ]);
+  if (state.status !== 'active' || owner.state.status !== 'active') return null;
+  if (!sameHash(state.tokenHash, hashSecret(secret)) || state.expiresAt <= isoTime(deps.clock())) return null;
+  if (use) await credentials.apiKeyUses.record(tenantId.data, apiKeyId.data, address ?? '');
+  const permissions = new Set(state.permissions);
+  const ids = { tenantId: tenantId.data, apiKeyId: apiKeyId.data };
+  return { kind: 'api-key', ...ids, role: `API key ${state.name}`, permissions, token };
+};
+
+interface IdentifyOptions {
+  /** False: only looked at, not used. */
+  readonly use?: boolean;
+  /** Where the request comes from. */
+  readonly address?: string;
+}
+
+/** The account or API key that a token stands for; null when it stands for nobody. */
+export const identify = async (
+  deps: Pick<Deps, 'handler' | 'clock'>,
+  credentials: Credentials,
+  token: string | undefined,
+  options: IdentifyOptions = {},
+): Promise<Credential | null> =>
+  token?.startsWith('muster-key.')
+    ? identifyApiKey(deps, credentials, token, options)
+    : identifyAccount(deps, credentials, token, options);
 
 /** The token of a proxy, `muster-proxy.<tenantId>.<proxyId>.<secret>`: it says whose it is, the secret proves it. */
 export const proxyToken = (tenantId: TenantId, proxyId: ProxyId, secret: string): string =>

@@ -17,6 +17,7 @@ import type { ProjectorState } from '../projections/main.ts';
 import { openApp } from './app.ts';
 import { openCredentials } from './credentials.ts';
 import { openDeadJobs } from './dead-jobs.ts';
+import { openDenials } from './denials.ts';
 import { deviceRoutes } from './device/main.ts';
 import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
@@ -48,6 +49,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const credentials = await openCredentials(deps, config);
   const waiter = await openProjectionWaiter(deps);
   const deadJobs = openDeadJobs(deps.queues);
+  const denials = openDenials(deps);
   const devices = deviceRoutes(config, deps);
   const app = openApp({
     config,
@@ -55,6 +57,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     credentials,
     waiter,
     deadJobs,
+    denials,
     stopping: stopping.signal,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),
@@ -75,7 +78,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const close = async () => {
     stopping.abort();
     await stopServer(server);
-    await Promise.all([waiter.close(), deadJobs.close()]);
+    await Promise.all([waiter.close(), deadJobs.close(), denials.close()]);
   };
   try {
     await listen(server, config);

@@ -2,7 +2,10 @@
  * Every decider by category, for whoever folds history without knowing which noun it will meet.
  * Called by cli/replay.ts and by the laws that tests check on every noun.
  */
+
+import { accessDecider } from './access/decide.ts';
 import { accountDecider } from './account/decide.ts';
+import { apiKeyDecider } from './api-key/decide.ts';
 import { compliancePolicyDecider } from './compliance-policy/decide.ts';
 import type { Decider } from './decider.ts';
 import { deviceDecider } from './device/decide.ts';
@@ -11,6 +14,8 @@ import { groupDecider } from './group/decide.ts';
 import { policyDecider } from './policy/decide.ts';
 import { proxyDecider } from './proxy/decide.ts';
 import { reservationDecider } from './reservation/decide.ts';
+import { roleDecider } from './role/decide.ts';
+import { safeguardDecider } from './safeguard/decide.ts';
 import { taskBundleDecider } from './task-bundle/decide.ts';
 import { tenantDecider } from './tenant/decide.ts';
 
@@ -20,7 +25,9 @@ export type AnyDecider = Decider<unknown, unknown, { readonly type: string; read
 /** Every decider by category. */
 export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
   [
+    accessDecider,
     accountDecider,
+    apiKeyDecider,
     compliancePolicyDecider,
     deviceDecider,
     enrolmentDecider,
@@ -28,6 +35,8 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     policyDecider,
     proxyDecider,
     reservationDecider,
+    roleDecider,
+    safeguardDecider,
     taskBundleDecider,
     tenantDecider,
   ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),

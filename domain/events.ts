@@ -2,7 +2,9 @@
  * The registry of every event Muster writes, by category. Called by platform/event-store.ts to read what is
  * stored (upcast, then validate) and by platform/handle.ts to stamp the schema version.
  */
+import { accessEvents } from './access/access.ts';
 import { accountEvents } from './account/account.ts';
+import { apiKeyEvents } from './api-key/api-key.ts';
 import { compliancePolicyEvents } from './compliance-policy/compliance-policy.ts';
 import type { EventCatalogue } from './decider.ts';
 import { deviceEvents } from './device/device.ts';
@@ -11,12 +13,16 @@ import { groupEvents } from './group/group.ts';
 import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
 import { reservationEvents } from './reservation/reservation.ts';
+import { roleEvents } from './role/role.ts';
+import { safeguardEvents } from './safeguard/safeguard.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
 import { tenantEvents } from './tenant/tenant.ts';
 
 /** Every category's facts. */
 export const catalogues: readonly EventCatalogue[] = [
+  accessEvents,
   accountEvents,
+  apiKeyEvents,
   compliancePolicyEvents,
   deviceEvents,
   enrolmentEvents,
@@ -24,6 +30,8 @@ export const catalogues: readonly EventCatalogue[] = [
   policyEvents,
   proxyEvents,
   reservationEvents,
+  roleEvents,
+  safeguardEvents,
   taskBundleEvents,
   tenantEvents,
 ];

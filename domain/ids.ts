@@ -23,6 +23,9 @@ export const taskBundleId = idOf<'TaskBundleId'>('bdl');
 export const transferId = idOf<'TransferId'>('trf');
 export const taskId = idOf<'TaskId'>('tsk');
 export const proxyId = idOf<'ProxyId'>('prx');
+export const roleId = idOf<'RoleId'>('rol');
+export const apiKeyId = idOf<'ApiKeyId'>('key');
+export const approvalId = idOf<'ApprovalId'>('apr');
 
 export type TenantId = z.infer<typeof tenantId>;
 export type AccountId = z.infer<typeof accountId>;
@@ -35,3 +38,6 @@ export type TaskBundleId = z.infer<typeof taskBundleId>;
 export type TransferId = z.infer<typeof transferId>;
 export type TaskId = z.infer<typeof taskId>;
 export type ProxyId = z.infer<typeof proxyId>;
+export type RoleId = z.infer<typeof roleId>;
+export type ApiKeyId = z.infer<typeof apiKeyId>;
+export type ApprovalId = z.infer<typeof approvalId>;

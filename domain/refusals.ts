@@ -8,6 +8,26 @@ export const refusals = {
   'account-disabled': { title: 'The account is disabled', advice: 'Ask an administrator to enable it.' },
   'account-exists': { title: 'The account already exists', advice: 'Use another id.' },
   'account-missing': { title: 'No such account', advice: 'Check the id.' },
+  'api-key-expired': { title: 'The API key has expired', advice: 'Create a new key.' },
+  'api-key-missing': { title: 'No such API key', advice: 'Check the id.' },
+  'approval-decided': {
+    title: 'The approval was decided already',
+    advice: 'Ask again if it is still wanted.',
+  },
+  'approval-expired': { title: 'The approval was asked for too long ago', advice: 'Ask again.' },
+  'approval-missing': { title: 'No such approval', advice: 'Check the id.' },
+  'approval-own': {
+    title: 'Nobody approves what they asked for themselves',
+    advice: 'Ask a second administrator.',
+  },
+  'approval-required': {
+    title: 'This concerns so many devices that a second administrator must approve it',
+    advice: 'Ask a second administrator to approve it; it is carried out then.',
+  },
+  'approver-too-new': {
+    title: 'The approving account was created, enabled, given its role or its password less than a day ago',
+    advice: 'Ask an administrator whose account is older, or wait.',
+  },
   'bundle-conflict': {
     title: 'These tasks cannot share a bundle',
     advice: 'Put unenrol and wipe into separate bundles.',
@@ -56,6 +76,12 @@ export const refusals = {
   'policy-missing': { title: 'No such policy', advice: 'Check the id.' },
   'policy-retired': { title: 'The policy is retired', advice: 'Assign another policy.' },
   'proxy-missing': { title: 'No such proxy', advice: 'Check the id.' },
+  'role-in-use': {
+    title: 'The role is still given to accounts',
+    advice: 'Give those accounts another role first.',
+  },
+  'role-missing': { title: 'No such role', advice: 'Check the id.' },
+  'role-retired': { title: 'The role is retired', advice: 'Choose another role.' },
   'task-finished': { title: 'The task is finished already', advice: 'Queue a new task.' },
   'task-missing': { title: 'No such task on this device', advice: 'Check the task id.' },
   'tenant-exists': { title: 'The tenant already exists', advice: 'Use another id.' },

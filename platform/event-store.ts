@@ -25,8 +25,8 @@ import { MusterError } from './errors.ts';
 
 /** Who caused an event. */
 export interface Actor {
-  readonly kind: 'account' | 'device' | 'proxy' | 'system';
-  /** The id of the account, device or proxy; the name of the part for `system`. */
+  readonly kind: 'account' | 'api-key' | 'device' | 'proxy' | 'system';
+  /** The id of the account, API key, device or proxy; the name of the part for `system`. */
   readonly id: string;
 }
 

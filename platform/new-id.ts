@@ -20,6 +20,9 @@ type Prefixes = {
   trf: 'transferId';
   tsk: 'taskId';
   prx: 'proxyId';
+  rol: 'roleId';
+  key: 'apiKeyId';
+  apr: 'approvalId';
 };
 
 /** A new sortable id of the kind that `prefix` names. */

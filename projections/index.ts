@@ -4,6 +4,8 @@
  */
 import { accountsProjection } from './accounts.ts';
 import { alertsProjection } from './alerts.ts';
+import { apiKeysProjection } from './api-keys.ts';
+import { approvalsProjection } from './approvals.ts';
 import { appsProjection } from './apps.ts';
 import { auditProjection } from './audit.ts';
 import { compliancePoliciesProjection } from './compliance-policies.ts';
@@ -14,6 +16,7 @@ import { mailProjection } from './mail.ts';
 import { policiesProjection } from './policies.ts';
 import type { Projection } from './projection.ts';
 import { proxiesProjection } from './proxies.ts';
+import { rolesProjection } from './roles.ts';
 import { taskBundlesProjection } from './task-bundles.ts';
 import { tasksProjection } from './tasks.ts';
 import { tenantsProjection } from './tenants.ts';
@@ -23,6 +26,8 @@ import { transfersProjection } from './transfers.ts';
 export const projections: readonly Projection[] = [
   accountsProjection,
   alertsProjection,
+  apiKeysProjection,
+  approvalsProjection,
   appsProjection,
   auditProjection,
   compliancePoliciesProjection,
@@ -32,6 +37,7 @@ export const projections: readonly Projection[] = [
   mailProjection,
   policiesProjection,
   proxiesProjection,
+  rolesProjection,
   taskBundlesProjection,
   tasksProjection,
   tenantsProjection,

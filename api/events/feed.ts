@@ -8,7 +8,7 @@ import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { StoredEvent } from '../../platform/event-store.ts';
 import { auditRowOf } from '../../projections/audit.ts';
-import { type AccountCredential, bearerToken, type Credentials, identifyAccount } from '../credentials.ts';
+import { bearerToken, type Credential, type Credentials, identify } from '../credentials.ts';
 import { accessFault } from '../graphql/scopes.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
@@ -55,7 +55,7 @@ const message = (event: StoredEvent): string => {
 
 const sendEvents = async (
   deps: Deps,
-  { tenantId }: AccountCredential,
+  { tenantId }: Credential,
   afterPosition: bigint,
   stream: OpenStream,
 ): Promise<void> => {
@@ -98,7 +98,7 @@ export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
   const counter = openCounter();
   return async (req: Request, res: Response): Promise<void> => {
     const token = bearerToken(req);
-    const credential = await identifyAccount(deps, credentials, token);
+    const credential = await identify(deps, credentials, token, { address: req.socket.remoteAddress ?? '' });
     const fault = accessFault(credential, 'audit.read');
     if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
     const { tenantId } = credential;
@@ -109,7 +109,7 @@ export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
     const stream = openStream(res, 'text/event-stream', stopping);
     const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);
     const check = setInterval(async () => {
-      const still = await identifyAccount(deps, credentials, token, { use: false }).catch(() => null);
+      const still = await identify(deps, credentials, token, { use: false }).catch(() => null);
       if (accessFault(still, 'audit.read')) stream.end();
     }, checkMs);
     try {

@@ -1,23 +1,25 @@
 /**
  * Accounts of the tenant in GraphQL. Listed in schema.ts; signing in is in session.ts.
  */
+import { anyRole } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
-import { permissionsOf, type Role as RoleName } from '../../domain/account/roles.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { email, name } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { newId } from '../../platform/new-id.ts';
 import { type AccountRow, findAccount, listAccounts } from '../../projections/accounts.ts';
+import { roleInForce } from '../credentials.ts';
 import { reserve } from '../reservation.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, causeOf, EffectInterface, payloadOf, refuseIf, settle } from './effect.ts';
-import { AccountStatus, Role } from './enums.ts';
+import { AccountStatus } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
-import { Account } from './refs.ts';
+import { Account, Role } from './refs.ts';
+import { findRoleView, requireGrantable, requireOwn } from './role-view.ts';
 
 builder.node(Account, {
   description: 'A person who administers the tenant.',
@@ -25,7 +27,12 @@ builder.node(Account, {
   fields: (t) => ({
     email: t.exposeString('email'),
     name: t.exposeString('name'),
-    role: t.expose('role', { type: Role }),
+    role: t.field({
+      type: Role,
+      nullable: true,
+      description: 'Null while a role just created cannot be read yet.',
+      resolve: ({ role }, _args, context) => findRoleView(context, role),
+    }),
     status: t.expose('status', { type: AccountStatus }),
     mustChangePassword: t.exposeBoolean('mustChangePassword'),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
@@ -62,15 +69,6 @@ const IssuedPayload = builder.objectRef<Issued>('AccountPasswordPayload').implem
   }),
 });
 
-/** A role that the caller may give: one that allows nothing that the caller may not do. */
-const grantableRole = (context: ApiContext, role: RoleName): RoleName => {
-  const { permissions } = signedIn(context);
-  const missing = [...permissionsOf(role)].find((permission) => !permissions.has(permission));
-  if (missing)
-    throw new MusterError('forbidden', `it allows ${missing}, which you may not do`, { field: 'role' });
-  return role;
-};
-
 mutation('createAccount', {
   description:
     'Creates an account in the own tenant, with a one-time password. Nobody gives a role that allows more than the own.',
@@ -79,11 +77,16 @@ mutation('createAccount', {
   input: (t) => ({
     email: t.string({ required: true }).validate(email),
     name: t.string({ required: true }).validate(name),
-    role: t.field({ type: Role, description: 'Without one, the role of the caller.' }),
+    role: t
+      .id({
+        required: true,
+        description: 'A built-in role by its name, such as `helpdesk`, or one of the tenant’s own by its id.',
+      })
+      .validate(anyRole),
   }),
   run: async (input, context) => {
     const { tenantId } = signedIn(context);
-    const role = grantableRole(context, input.role ?? signedIn(context).role);
+    await requireGrantable(context, input.role);
     const id = newId('acc');
     const unique = { kind: 'account-email', value: input.email, tenantId } as const;
     refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
@@ -91,14 +94,21 @@ mutation('createAccount', {
       type: 'CreateAccount',
       email: input.email,
       name: input.name,
-      role,
+      role: input.role,
     });
     return issue(context, id, created);
   },
 });
 
-const requireAccount = (context: ApiContext, id: AccountId) =>
-  requireExisting(context, accountDecider, id, 'account-missing', 'accountId');
+/** Refuses an account that is missing, or that may do more than the caller: nobody rises by taking it over. */
+const requireAccount = async (context: ApiContext, id: AccountId) => {
+  const state = await requireExisting(context, accountDecider, id, 'account-missing', 'accountId');
+  if (state.status !== 'none') {
+    const { permissions } = await roleInForce(context.deps, signedIn(context).tenantId, state.role);
+    requireOwn(context, permissions, 'accountId');
+  }
+  return state;
+};
 
 /** Issues a one-time password to an account that exists, and ends its sessions. */
 const issue = async (
@@ -136,10 +146,11 @@ mutation('disableAccount', {
   type: Payload,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
-    const { tenantId, accountId: own } = signedIn(context);
+    const credential = signedIn(context);
+    const { tenantId } = credential;
     const id = input.accountId;
     // Whoever is signed in stays able to undo what was done: a tenant never loses its last account this way.
-    if (id === own)
+    if (credential.kind === 'account' && id === credential.accountId)
       throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
     await requireAccount(context, id);
     const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
@@ -157,6 +168,33 @@ mutation('enableAccount', {
     const id = input.accountId;
     await requireAccount(context, id);
     const done = await act(context, accountDecider, id, { type: 'EnableAccount' });
+    return { id, ...(await settle(context, done)) };
+  },
+});
+
+mutation('changeAccountRole', {
+  description: 'Gives an account of the own tenant another role; its sessions end.',
+  permission: 'role.manage',
+  type: Payload,
+  input: (t) => ({
+    accountId: t.id({ required: true }).validate(accountId),
+    role: t
+      .id({
+        required: true,
+        description: 'A built-in role by its name, or one of the tenant’s own by its id.',
+      })
+      .validate(anyRole),
+  }),
+  run: async (input, context) => {
+    const credential = signedIn(context);
+    const { tenantId } = credential;
+    const id = input.accountId;
+    if (credential.kind === 'account' && id === credential.accountId)
+      throw new MusterError('invalid-input', 'an account cannot change its own role', { field: 'accountId' });
+    await requireAccount(context, id);
+    await requireGrantable(context, input.role);
+    const done = await act(context, accountDecider, id, { type: 'ChangeAccountRole', role: input.role });
+    await context.credentials.sessions.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
   },
 });

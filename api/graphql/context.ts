@@ -5,8 +5,9 @@ import type { ServerConfig } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
-import type { AccountCredential, Credentials } from '../credentials.ts';
+import type { AccountCredential, Credential, Credentials } from '../credentials.ts';
 import type { DeadJobs } from '../dead-jobs.ts';
+import type { Denials } from '../denials.ts';
 
 export interface ApiContext {
   readonly deps: Deps;
@@ -14,17 +15,25 @@ export interface ApiContext {
   readonly credentials: Credentials;
   readonly waiter: ProjectionWaiter;
   readonly deadJobs: DeadJobs;
+  readonly denials: Denials;
   readonly requestId: string;
   /** IP address of the caller. */
   readonly address: string;
-  /** The signed-in account, null for nobody: the only source of the tenant. */
-  readonly credential: AccountCredential | null;
+  /** The account or API key that calls, null for nobody: the only source of the tenant. */
+  readonly credential: Credential | null;
   /** Aborts when the server stops: subscriptions end. */
   readonly stopping: AbortSignal;
 }
 
-/** The signed-in account; throws `unauthenticated`, so that a resolver never works without a tenant. */
-export const signedIn = (context: Pick<ApiContext, 'credential'>): AccountCredential => {
+/** Who calls; throws `unauthenticated`, so that a resolver never works without a tenant. */
+export const signedIn = (context: Pick<ApiContext, 'credential'>): Credential => {
   if (context.credential === null) throw new MusterError('unauthenticated', 'sign in first');
   return context.credential;
+};
+
+/** The account that calls; throws `forbidden` for an API key: what only a person does. */
+export const signedInAccount = (context: Pick<ApiContext, 'credential'>): AccountCredential => {
+  const credential = signedIn(context);
+  if (credential.kind !== 'account') throw new MusterError('forbidden', 'an account is needed');
+  return credential;
 };

@@ -3,7 +3,7 @@
  */
 import { type DeviceId, deviceId } from '../../domain/ids.ts';
 import { type DeviceRow, devicesChangedSince } from '../../projections/devices.ts';
-import { identifyAccount } from '../credentials.ts';
+import { identify } from '../credentials.ts';
 import { followRows } from '../follow.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
@@ -27,7 +27,7 @@ const deviceChanges = (context: ApiContext, only: DeviceId | null): AsyncIterabl
     positionOf: (row) => row.changedPosition,
     after: waiter.position(),
     allowed: async () => {
-      const credential = await identifyAccount(deps, credentials, token, { use: false });
+      const credential = await identify(deps, credentials, token, { use: false });
       return accessFault(credential, 'device.read') === undefined;
     },
     checkMs,

@@ -2,7 +2,7 @@
  * The enumerations of the domain in GraphQL: upper case, with underscores. Called by api/graphql/<noun>.ts.
  */
 import type { EnumRef } from '@pothos/core';
-import { role } from '../../domain/account/roles.ts';
+import { permissionNames } from '../../domain/account/permissions.ts';
 import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { severity } from '../../domain/compliance/settings.ts';
 import { verdict } from '../../domain/compliance/verdict.ts';
@@ -12,18 +12,21 @@ import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { tenantKind } from '../../domain/tenant/tenant.ts';
 import { ownership, platforms } from '../../domain/text.ts';
 import { queueNames } from '../../platform/queue.ts';
+import { approvalStatuses } from '../../projections/approvals.ts';
 import { taskStates } from '../../projections/tasks.ts';
 import { builder, type Types } from './builder.ts';
 
 /** The GraphQL name of a value: `non-compliant` is `NON_COMPLIANT`. */
-const nameOf = (value: string): string => value.replaceAll('-', '_').toUpperCase();
+const nameOf = (value: string): string => value.replace(/[-.]/g, '_').toUpperCase();
 
 const enumOf = <Value extends string>(name: string, values: readonly Value[]) =>
   builder.enumType(name, {
     values: Object.fromEntries(values.map((value) => [nameOf(value), { value }])),
   }) as unknown as EnumRef<Types, Value, Value>;
 
-export const Role = enumOf('Role', role.options);
+export const Permission = enumOf('Permission', permissionNames);
+export const ApprovalStatus = enumOf('ApprovalStatus', approvalStatuses);
+export const ApiKeyStatus = enumOf('ApiKeyStatus', ['active', 'revoked']);
 export const AccountStatus = enumOf('AccountStatus', ['enabled', 'disabled']);
 export const TenantKind = enumOf('TenantKind', tenantKind.options);
 export const TenantStatus = enumOf('TenantStatus', ['active', 'suspended']);
@@ -42,5 +45,5 @@ export const EnrolmentStatus = enumOf('EnrolmentStatus', ['open', 'used', 'revok
 export const ProxyStatus = enumOf('ProxyStatus', ['active', 'revoked']);
 export const TaskTypeName = enumOf('TaskTypeName', taskTypeNames);
 export const TaskState = enumOf('TaskState', taskStates);
-export const ActorKind = enumOf('ActorKind', ['account', 'device', 'proxy', 'system']);
+export const ActorKind = enumOf('ActorKind', ['account', 'api-key', 'device', 'proxy', 'system']);
 export const QueueNameEnum = enumOf('QueueName', queueNames);

@@ -15,6 +15,9 @@ export const nodeTypes: Readonly<Record<string, string>> = {
   trf: 'Transfer',
   tsk: 'Task',
   prx: 'Proxy',
+  rol: 'Role',
+  key: 'ApiKey',
+  apr: 'Approval',
 };
 
 /** Name of the node type of an id; an empty string when it is no id of Muster's. */

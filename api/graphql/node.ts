@@ -4,18 +4,23 @@
 import { z } from 'zod';
 import type * as ids from '../../domain/ids.ts';
 import { findAccount } from '../../projections/accounts.ts';
+import { findApiKey } from '../../projections/api-keys.ts';
+import { findApproval } from '../../projections/approvals.ts';
 import { findCompliancePolicy } from '../../projections/compliance-policies.ts';
 import { findDevice } from '../../projections/devices.ts';
 import { findEnrolment } from '../../projections/enrolments.ts';
 import { findGroup } from '../../projections/groups.ts';
 import { findPolicy } from '../../projections/policies.ts';
 import { findProxy } from '../../projections/proxies.ts';
+import { findRole } from '../../projections/roles.ts';
 import { findTaskBundle } from '../../projections/task-bundles.ts';
 import { findTask } from '../../projections/tasks.ts';
 import { findTransfer } from '../../projections/transfers.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { typenameOf } from './node-id.ts';
+import { readPermissionOf } from './readable.ts';
+import { ownView } from './role-view.ts';
 import { visibleTenant } from './tenant-type.ts';
 
 type Find = (context: ApiContext, id: string) => Promise<object | undefined>;
@@ -35,13 +40,21 @@ const finders: Readonly<Record<string, Find>> = {
   Transfer: ({ deps, ...context }, id) => findTransfer(deps.sql, tenantOf(context), id as ids.TransferId),
   Task: ({ deps, ...context }, id) => findTask(deps.sql, tenantOf(context), id as ids.TaskId),
   Proxy: ({ deps, ...context }, id) => findProxy(deps.sql, tenantOf(context), id as ids.ProxyId),
+  Role: async ({ deps, ...context }, id) => {
+    const row = await findRole(deps.sql, tenantOf(context), id as ids.RoleId);
+    return row && ownView(row);
+  },
+  ApiKey: ({ deps, ...context }, id) => findApiKey(deps.sql, tenantOf(context), id as ids.ApiKeyId),
+  Approval: ({ deps, ...context }, id) => findApproval(deps.sql, tenantOf(context), id as ids.ApprovalId),
 };
 
 const tenantOf = (context: Pick<ApiContext, 'credential'>) => signedIn(context).tenantId;
 
-/** What the id names, or null: another tenant's is missing like one that never was. */
+/** What the id names, or null: what the caller may not read, or another tenant has, is missing like what never was. */
 const findNode = async (context: ApiContext, id: string): Promise<object | null> => {
   const __typename = typenameOf(id);
+  const permission = readPermissionOf(__typename);
+  if (permission !== undefined && !signedIn(context).permissions.has(permission)) return null;
   const found = await finders[__typename]?.(context, id);
   return found ? { ...found, __typename } : null;
 };

@@ -3,7 +3,9 @@
  */
 import './account.ts';
 import './alert.ts';
+import './api-key.ts';
 import './app.ts';
+import './approval.ts';
 import './audit.ts';
 import './compliance-policy.ts';
 import './dead-job.ts';
@@ -14,6 +16,8 @@ import './group.ts';
 import './node.ts';
 import './policy.ts';
 import './proxy.ts';
+import './role.ts';
+import './safeguard.ts';
 import './session.ts';
 import './task-bundle.ts';
 import './tenant.ts';

@@ -5,7 +5,7 @@ import express, { type RequestHandler } from 'express';
 import { GraphQLError } from 'graphql';
 import { createYoga } from 'graphql-yoga';
 import { MusterError } from '../../platform/errors.ts';
-import { bearerToken, identifyAccount } from '../credentials.ts';
+import { bearerToken, identify } from '../credentials.ts';
 import { methodNotAllowed, requestIdOf } from '../problem.ts';
 import type { ApiContext } from './context.ts';
 import { documentLimits } from './limits.ts';
@@ -80,11 +80,12 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
     express.json({ limit: bodyBytes, type: 'application/json' }),
     async (req, res) => {
       if (req.method === 'POST') checkBody(req.body);
-      const credential = await identifyAccount(shared.deps, shared.credentials, bearerToken(req));
+      const address = req.socket.remoteAddress ?? '';
+      const credential = await identify(shared.deps, shared.credentials, bearerToken(req), { address });
       await yoga(req, res, {
         ...shared,
         requestId: requestIdOf(res),
-        address: req.socket.remoteAddress ?? '',
+        address,
         credential,
       } as never);
     },

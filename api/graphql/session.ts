@@ -12,10 +12,12 @@ import { MusterError } from '../../platform/errors.ts';
 import { chosenPassword } from '../../platform/passwords.ts';
 import { findAccount } from '../reservation.ts';
 import { builder } from './builder.ts';
-import { type ApiContext, signedIn } from './context.ts';
+import { type ApiContext, signedInAccount } from './context.ts';
 import { act, type Effect, EffectInterface, refuseIf, settle, stateOf } from './effect.ts';
-import { Role } from './enums.ts';
+import { Permission } from './enums.ts';
 import { mutation } from './mutation.ts';
+import { Role } from './refs.ts';
+import { findRoleView } from './role-view.ts';
 
 interface Viewer {
   readonly account: Exclude<AccountState, { status: 'none' }>;
@@ -25,15 +27,24 @@ interface Viewer {
 const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
   description: 'The signed-in account.',
   fields: (t) => ({
-    accountId: t.id({ resolve: (_viewer, _args, context) => signedIn(context).accountId }),
+    accountId: t.id({ resolve: (_viewer, _args, context) => signedInAccount(context).accountId }),
     email: t.string({ resolve: ({ account }) => account.email }),
     name: t.string({ resolve: ({ account }) => account.name }),
-    role: t.field({ type: Role, resolve: ({ account }) => account.role }),
+    role: t.field({
+      type: Role,
+      nullable: true,
+      resolve: ({ account }, _args, context) => findRoleView(context, account.role),
+    }),
+    permissions: t.field({
+      type: [Permission],
+      description: 'What the role allows.',
+      resolve: (_viewer, _args, context) => [...signedInAccount(context).permissions].sort(),
+    }),
     mustChangePassword: t.boolean({
       description: 'True: nothing but changePassword and signOut is possible before.',
-      resolve: (_viewer, _args, context) => signedIn(context).mustChangePassword,
+      resolve: (_viewer, _args, context) => signedInAccount(context).mustChangePassword,
     }),
-    tenantId: t.id({ resolve: (_viewer, _args, context) => signedIn(context).tenantId }),
+    tenantId: t.id({ resolve: (_viewer, _args, context) => signedInAccount(context).tenantId }),
     tenantName: t.string({ resolve: ({ tenant }) => tenant.name }),
     tenantSlug: t.string({ resolve: ({ tenant }) => tenant.slug }),
   }),
@@ -45,7 +56,7 @@ builder.queryField('viewer', (t) =>
     description: 'The signed-in account.',
     authScopes: { signedIn: true },
     resolve: async (_root, _args, context) => {
-      const { tenantId, accountId } = signedIn(context);
+      const { tenantId, accountId } = signedInAccount(context);
       const account = await stateOf(context, accountDecider, accountId);
       const tenant = await stateOf(context, tenantDecider, tenantId);
       if (account.status === 'none' || tenant.status === 'none')
@@ -138,7 +149,7 @@ mutation('signOut', {
   type: SignOutPayload,
   input: (t) => ({ everywhere: t.boolean({ required: true, defaultValue: false }) }),
   run: async (input, context) => {
-    const { tenantId, accountId, token } = signedIn(context);
+    const { tenantId, accountId, token } = signedInAccount(context);
     if (input.everywhere) await context.credentials.sessions.endAll(tenantId, accountId);
     else await context.credentials.sessions.end(token);
     return { signedOut: true };
@@ -160,7 +171,7 @@ mutation('changePassword', {
       .validate(chosenPassword),
   }),
   run: async (input, context) => {
-    const { tenantId, accountId, token } = signedIn(context);
+    const { tenantId, accountId, token } = signedInAccount(context);
     const { attempts, passwords, sessions } = context.credentials;
     const pauseSeconds = await attempts.begin(accountId, context.address);
     if (pauseSeconds > 0)

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { deviceId, groupId, type TaskBundleId, type TransferId, taskBundleId } from '../../domain/ids.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { TransferTarget } from '../../domain/task-bundle/task-bundle.ts';
-import type { Task } from '../../domain/task-bundle/tasks/index.ts';
+import { type Task, taskTypeOf } from '../../domain/task-bundle/tasks/index.ts';
 import { name, platform } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { newId } from '../../platform/new-id.ts';
@@ -16,11 +16,14 @@ import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
-import { act, payloadOf, settle } from './effect.ts';
+import { transferTaskBundle } from './device-acts.ts';
+import { act, payloadOf, settle, stateOf } from './effect.ts';
 import { Platform, PolicyStatus, TaskTypeName } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireDevice, requireGroup, requirePolicies } from './references.ts';
 import { TaskBundle, Transfer } from './refs.ts';
+import { devicesOf, guardDevices } from './safeguard.ts';
+import { refuseAccess } from './scopes.ts';
 import { TaskConnection, TaskInput } from './task-type.ts';
 
 const BundledTask = builder.objectRef<Task>('BundledTask').implement({
@@ -215,8 +218,13 @@ const targetOf = async (
   return { kind: 'group', groupId: input.groupId };
 };
 
+/** The target as the safeguard remembers it. */
+const withoutKind = (target: TransferTarget) =>
+  target.kind === 'device' ? { deviceId: target.deviceId } : { groupId: target.groupId };
+
 mutation('transferTaskBundle', {
-  description: 'Sends a task bundle to a device, or to every device that is in a group now.',
+  description:
+    'Sends a task bundle to a device, or to every device that is in a group now. One that ends enrolments needs DEVICE_WIPE, and for many devices an approval.',
   permission: 'task-bundle.transfer',
   type: TransferPayload,
   input: (t) => ({
@@ -226,12 +234,19 @@ mutation('transferTaskBundle', {
   }),
   run: async (input, context) => {
     const target = await targetOf(context, input);
-    const id = newId('trf');
-    const done = await act(context, taskBundleDecider, input.taskBundleId, {
-      type: 'TransferTaskBundle',
-      transferId: id,
-      target,
-    });
-    return { id, ...(await settle(context, done)) };
+    const { taskBundleId: id } = input;
+    const bundle = await stateOf(context, taskBundleDecider, id);
+    if (bundle.status !== 'none' && bundle.tasks.some(({ type }) => taskTypeOf(type).endsEnrolment)) {
+      refuseAccess(context, 'device.wipe', 'transferTaskBundle');
+      const { version } = bundle;
+      const operation = {
+        kind: 'transfer-task-bundle',
+        taskBundleId: id,
+        version,
+        target: withoutKind(target),
+      } as const;
+      await guardDevices(context, operation, await devicesOf(context, operation));
+    }
+    return transferTaskBundle(context, id, target);
   },
 });

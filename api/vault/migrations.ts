@@ -29,6 +29,12 @@ const migrations: readonly string[] = [
      free_at timestamptz not null,
      last_at timestamptz not null);
    create index on vault.attempts (last_at);`,
+  `create table vault.api_key_uses (
+     tenant_id text not null,
+     api_key_id text not null,
+     used_at timestamptz not null,
+     address text not null,
+     primary key (tenant_id, api_key_id));`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -6,14 +6,15 @@ import { refuse } from '../refusals.ts';
 import {
   type AccountEvent,
   type AccountState,
+  type AnyRole,
   accountEvents,
   evolveAccount,
   initialAccount,
 } from './account.ts';
-import type { Role } from './roles.ts';
 
 export type AccountCommand =
-  | { readonly type: 'CreateAccount'; readonly email: string; readonly name: string; readonly role: Role }
+  | { readonly type: 'CreateAccount'; readonly email: string; readonly name: string; readonly role: AnyRole }
+  | { readonly type: 'ChangeAccountRole'; readonly role: AnyRole }
   | { readonly type: 'ChangeAccountPassword'; readonly mustChange: boolean }
   | { readonly type: 'DisableAccount' }
   | { readonly type: 'EnableAccount' };
@@ -27,6 +28,9 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
   }
   if (state.status === 'none') return refuse('account-missing');
   switch (command.type) {
+    case 'ChangeAccountRole':
+      if (state.role === command.role) return [];
+      return [{ type: 'AccountRoleChanged', data: { role: command.role } }];
     case 'ChangeAccountPassword':
       if (state.status === 'disabled') return refuse('account-disabled');
       return [{ type: 'AccountPasswordChanged', data: { mustChange: command.mustChange } }];
@@ -41,7 +45,7 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
 
 export const accountDecider: Decider<AccountState, AccountCommand, AccountEvent> = {
   events: accountEvents,
-  stateVersion: 1,
+  stateVersion: 2,
   initial: initialAccount,
   evolve: evolveAccount,
   decide: decideAccount,

@@ -9,7 +9,11 @@ export const permissions = {
   'account.manage': 'Create, disable and enable accounts, and reset their passwords.',
   'account.read': 'See the accounts of the tenant.',
   'alert.read': 'See alerts.',
+  'api-key.manage': 'Create and revoke API keys.',
+  'api-key.read': 'See API keys, without their secrets.',
   'app.read': 'See the apps that devices report.',
+  'approval.decide': 'Approve or refuse what others asked to do to many devices.',
+  'approval.read': 'See what waits for approval, and what was approved.',
   'audit.read': 'See the audit trail and follow the events of the tenant.',
   'compliance-policy.manage': 'Create, revise, assign and retire compliance policies.',
   'compliance-policy.read': 'See compliance policies and the rules there are.',
@@ -27,6 +31,8 @@ export const permissions = {
   'policy.read': 'See policies.',
   'proxy.manage': 'Register and revoke EAS proxies.',
   'proxy.read': 'See EAS proxies.',
+  'role.manage': 'Create, change and retire roles of the tenant, and give roles to accounts.',
+  'role.read': 'See roles and what they allow.',
   'task-bundle.manage': 'Create, revise and retire task bundles.',
   'task-bundle.read': 'See task bundles, their transfers and the types of task.',
   'task-bundle.transfer': 'Transfer task bundles to devices and groups.',
@@ -42,6 +48,12 @@ export const permissionNames = Object.keys(permissions) as [Permission, ...Permi
 
 /** Schema of a permission. */
 export const permission = z.enum(permissionNames);
+
+/** The permission to read what `name` lets change; none where there is nothing to read. */
+export const readOf = (name: Permission): Permission[] => {
+  const read = `${name.slice(0, name.lastIndexOf('.'))}.read`;
+  return permissionNames.filter((known) => known === read);
+};
 
 /** Whether it concerns the installation as a whole: such a permission exists in the operator tenant only. */
 export const isOperatorPermission = (name: Permission): boolean => name.startsWith('operator.');

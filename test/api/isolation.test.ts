@@ -38,6 +38,10 @@ const unknown = (): World => ({
   proxyId: newId('prx'),
   proxyToken: '',
   accountId: newId('acc'),
+  roleId: newId('rol'),
+  apiKeyId: newId('key'),
+  apiKeyToken: '',
+  approvalId: newId('apr'),
 });
 
 const node = 'query($id: ID!) { node(id: $id) { __typename id } }';
@@ -52,6 +56,9 @@ const ids = (all: World) => [
   all.enrolmentId,
   all.proxyId,
   all.accountId,
+  all.roleId,
+  all.apiKeyId,
+  all.approvalId,
 ];
 
 test('a node is found by its own tenant alone', async () => {
@@ -157,6 +164,15 @@ const calls = (
   ['disableAccount', { accountId: of.accountId }, 'accountId'],
   ['enableAccount', { accountId: of.accountId }, 'accountId'],
   ['resetAccountPassword', { accountId: of.accountId }, 'accountId'],
+  ['changeAccountRole', { accountId: of.accountId, role: 'helpdesk' }, 'accountId'],
+  ['changeAccountRole', { accountId: mine.accountId, role: of.roleId }, 'role'],
+  ['createAccount', { email: 'x@x.example', name: 'X', role: of.roleId }, 'role'],
+  ['renameRole', { roleId: of.roleId, name: 'X', description: 'X' }, 'roleId'],
+  ['changeRolePermissions', { roleId: of.roleId, permissions: ['DEVICE_READ'] }, 'roleId'],
+  ['retireRole', { roleId: of.roleId }, 'roleId'],
+  ['revokeApiKey', { apiKeyId: of.apiKeyId }, 'apiKeyId'],
+  ['approve', { approvalId: of.approvalId }, 'approvalId'],
+  ['refuseApproval', { approvalId: of.approvalId, reason: 'No' }, 'approvalId'],
 ];
 
 test('every mutation that names something is in the table', () => {

@@ -20,6 +20,11 @@ export interface World {
   readonly proxyId: string;
   readonly proxyToken: string;
   readonly accountId: string;
+  readonly roleId: string;
+  readonly apiKeyId: string;
+  readonly apiKeyToken: string;
+  /** Of a limit that is to be raised: it waits. */
+  readonly approvalId: string;
 }
 
 export const passcode = { passcode: { required: true, minimumLength: 6 } };
@@ -111,10 +116,24 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
   const proxy = await make('registerProxy', { name: 'Edge' }, 'ProxyTokenPayload', 'token proxy { id }');
   const { account } = await make(
     'createAccount',
-    { email: 'second@acme.example', name: 'Second' },
+    { email: 'second@acme.example', name: 'Second', role: 'administrator' },
     'AccountPasswordPayload',
     'account { id }',
   );
+  const { role } = await make(
+    'createRole',
+    { name: 'Night shift', description: 'Locks at night.', permissions: ['DEVICE_ACT'] },
+    'RolePayload',
+    'role { id }',
+  );
+  const key = await make(
+    'createApiKey',
+    { name: 'Reports', permissions: ['DEVICE_READ'] },
+    'ApiKeyTokenPayload',
+    'token apiKey { id }',
+  );
+  const waiting = await client.mutate('setSafeguard', { devicesPerHour: 50 }, 'SafeguardPayload', 'pending');
+  assert.equal(waiting.code, 'approval-required');
   return {
     groupId: group.id,
     policyId: policy.id,
@@ -128,5 +147,9 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     proxyId: proxy.proxy.id,
     proxyToken: proxy.token,
     accountId: account.id,
+    roleId: role.id,
+    apiKeyId: key.apiKey.id,
+    apiKeyToken: key.token,
+    approvalId: /apr\w{26}/.exec(waiting.message)?.[0] as string,
   };
 };

@@ -5,7 +5,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc, { type Arbitrary } from 'fast-check';
+import { accessDecider } from '../../domain/access/decide.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
+import { apiKeyDecider } from '../../domain/api-key/decide.ts';
 import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
 import type { Decider } from '../../domain/decider.ts';
@@ -20,6 +22,8 @@ import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { reservationDecider } from '../../domain/reservation/decide.ts';
+import { roleDecider } from '../../domain/role/decide.ts';
+import { safeguardDecider } from '../../domain/safeguard/decide.ts';
 import { same } from '../../domain/same.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
@@ -106,6 +110,7 @@ law(
   accountDecider,
   fc.oneof(
     record({ type: one('CreateAccount'), email, name: named, role: one('operator', 'administrator') }),
+    record({ type: one('ChangeAccountRole'), role: one('helpdesk', 'reporting') }),
     record({ type: one('ChangeAccountPassword'), mustChange: fc.boolean() }),
     record({ type: one('DisableAccount', 'EnableAccount') }),
   ) as Arbitrary<never>,
@@ -128,6 +133,64 @@ law(
       type: one('AssignTenantCompliancePolicy'),
       compliancePolicyId: one(1, 2).map((n) => idOf('cmp', n)),
     }),
+  ) as Arbitrary<never>,
+);
+
+const somePermissions = fc.uniqueArray(one('device.act', 'device.read', 'group.manage'), { minLength: 1 });
+
+law(
+  'roles',
+  roleDecider,
+  fc.oneof(
+    record({ type: one('CreateRole'), name: named, description: named, permissions: somePermissions }),
+    record({ type: one('RenameRole'), name: named, description: named }),
+    record({ type: one('ChangeRolePermissions'), permissions: somePermissions }),
+    record({ type: one('RetireRole'), holders: fc.nat(1) }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'API keys',
+  apiKeyDecider,
+  fc.oneof(
+    record({
+      type: one('CreateApiKey'),
+      name: named,
+      permissions: somePermissions,
+      expiresAt: minutes,
+      tokenHash: hash,
+      now: minutes,
+    }),
+    record({ type: one('RevokeApiKey') }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'refused access',
+  accessDecider,
+  record({ type: one('RecordDenials'), denials: one([]) }) as Arbitrary<never>,
+);
+
+const approvalId = one(1, 2, 3).map((n) => idOf('apr', n));
+const actorId = one(1, 2).map((n) => idOf('acc', n));
+const operation = one({ kind: 'unenrol-device', deviceId: idOf('dev', 1) });
+
+law(
+  'safeguards',
+  safeguardDecider,
+  fc.oneof(
+    record({
+      type: one('AskDangerousAct'),
+      approvalId,
+      actorId,
+      devices: fc.nat(12),
+      operation,
+      now: minutes,
+    }),
+    record({ type: one('GrantApproval'), approvalId, actorId, trustedSince: minutes, now: minutes }),
+    record({ type: one('RefuseApproval'), approvalId, actorId, reason: named }),
+    record({ type: one('RecordCarriedOut'), approvalId }),
+    record({ type: one('SetSafeguard'), devicesPerHour: fc.nat(20) }),
   ) as Arbitrary<never>,
 );
 

@@ -15,6 +15,9 @@ type Kinds = {
   trf: ids.TransferId;
   tsk: ids.TaskId;
   prx: ids.ProxyId;
+  rol: ids.RoleId;
+  key: ids.ApiKeyId;
+  apr: ids.ApprovalId;
 };
 
 /** The `number`th id of a kind. */

@@ -2,6 +2,7 @@
 import { test } from 'node:test';
 import { accountDecider } from '../../../domain/account/decide.ts';
 import { casesOf } from '../../support/given.ts';
+import { idOf } from '../../support/ids.ts';
 
 const ada = { email: 'ada@example.org', name: 'Ada', role: 'administrator' } as const;
 const created = { type: 'AccountCreated', data: ada } as const;
@@ -16,6 +17,23 @@ const cases = casesOf(accountDecider, {
         when: { type: 'CreateAccount', ...ada, email: 'eve@example.org' },
         refused: 'account-exists',
       },
+    ],
+  },
+  ChangeAccountRole: {
+    accepts: [
+      {
+        given: [created],
+        when: { type: 'ChangeAccountRole', role: 'helpdesk' },
+        events: [{ type: 'AccountRoleChanged', data: { role: 'helpdesk' } }],
+      },
+      {
+        given: [created],
+        when: { type: 'ChangeAccountRole', role: idOf('rol', 1) },
+        events: [{ type: 'AccountRoleChanged', data: { role: idOf('rol', 1) } }],
+      },
+    ],
+    refuses: [
+      { given: [], when: { type: 'ChangeAccountRole', role: 'helpdesk' }, refused: 'account-missing' },
     ],
   },
   ChangeAccountPassword: {
