@@ -4,6 +4,7 @@
 import type { ServerConfig } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
+import type { Issuers } from '../../platform/licence.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
 import type { AccountCredential, Credentials } from '../credentials.ts';
 import type { DeadJobs } from '../dead-jobs.ts';
@@ -14,6 +15,8 @@ export interface ApiContext {
   readonly credentials: Credentials;
   readonly waiter: ProjectionWaiter;
   readonly deadJobs: DeadJobs;
+  /** Whose licence keys are trusted. */
+  readonly issuers: Issuers;
   readonly requestId: string;
   /** IP address of the caller. */
   readonly address: string;

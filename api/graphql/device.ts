@@ -19,6 +19,7 @@ import { pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { DeviceConnection } from './device-type.ts';
 import { act, payloadOf, settle } from './effect.ts';
+import { requireEditionOfPolicy, requireQueueable } from './entitlements.ts';
 import { ComplianceStatus, DeviceStatus, MailAccess, Ownership, Platform } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireDevice, requireGroup, requirePolicies, requirePolicy } from './references.ts';
@@ -151,6 +152,7 @@ mutation('assignPolicy', {
     const id = input.deviceId;
     await requireDevice(context, id);
     const policy = await requirePolicy(context, input.policyId);
+    await requireEditionOfPolicy(context, policy);
     const done = await act(context, deviceDecider, id, {
       type: 'AssignPolicy',
       policyId: input.policyId,
@@ -233,6 +235,7 @@ mutation('queueTask', {
     const id = input.deviceId;
     await requireDevice(context, id);
     const policies = await requirePolicies(context, [input.task]);
+    await requireQueueable(context, [input.task], 'task');
     const transferId = newId('trf');
     const tasks = [{ ...input.task, taskId: newId('tsk') }];
     const done = await act(context, deviceDecider, id, (now) => ({

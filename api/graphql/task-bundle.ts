@@ -16,7 +16,8 @@ import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
-import { act, payloadOf, settle } from './effect.ts';
+import { act, payloadOf, settle, stateOf } from './effect.ts';
+import { requireEditionOfTasks, requireQueueable } from './entitlements.ts';
 import { Platform, PolicyStatus, TaskTypeName } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireDevice, requireGroup, requirePolicies } from './references.ts';
@@ -137,6 +138,7 @@ mutation('createTaskBundle', {
   }),
   run: async (input, context) => {
     await requirePolicies(context, input.tasks);
+    await requireEditionOfTasks(context, input.tasks);
     const id = newId('bdl');
     const done = await act(context, taskBundleDecider, id, {
       type: 'CreateTaskBundle',
@@ -174,6 +176,7 @@ mutation('reviseTaskBundle', {
   }),
   run: async (input, context) => {
     await requirePolicies(context, input.tasks);
+    await requireEditionOfTasks(context, input.tasks);
     const id = input.taskBundleId;
     const done = await act(context, taskBundleDecider, id, {
       type: 'ReviseTaskBundle',
@@ -226,6 +229,8 @@ mutation('transferTaskBundle', {
   }),
   run: async (input, context) => {
     const target = await targetOf(context, input);
+    const bundle = await stateOf(context, taskBundleDecider, input.taskBundleId);
+    if (bundle.status !== 'none') await requireQueueable(context, bundle.tasks, 'taskBundleId');
     const id = newId('trf');
     const done = await act(context, taskBundleDecider, input.taskBundleId, {
       type: 'TransferTaskBundle',
