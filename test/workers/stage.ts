@@ -28,6 +28,7 @@ import { start as startWorkers, type Workers } from '../../workers/main.ts';
 import { reactedCategories } from '../../workers/react.ts';
 import { startFcm } from '../support/fcm.ts';
 import { untilSettled } from '../support/jobs.ts';
+import { license } from '../support/licence.ts';
 import { startServers, testLog } from '../support/servers.ts';
 import type { Backend } from './backends.ts';
 
