@@ -45,8 +45,10 @@ const payload = z.strictObject({
   exp: z.int().min(0).max(253_402_300_799),
 });
 
-const thumbprintOf = (key: KeyObject): Promise<string> =>
-  calculateJwkThumbprint(createPublicKey(key as never).export({ format: 'jwk' }) as never);
+const thumbprintOf = (key: KeyObject): Promise<string> => {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
+  return calculateJwkThumbprint(publicKey.export({ format: 'jwk' }) as never);
+};
 
 const ed25519 = (key: KeyObject, setting: string): KeyObject => {
   if (key.asymmetricKeyType === 'ed25519') return key;

@@ -184,6 +184,7 @@ export const startStage = async (backend: Backend, settings: Record<string, stri
   let shiftMs = 0;
   const clock = () => Date.now() + shiftMs;
   const servers = await startServers({ clock });
+  await license(servers.deps);
   const { redisUrl, stop: stopBackend } = await backend.start();
   const queues = openQueues({ redisUrl, databaseUrl: servers.databaseUrl }, testLog);
   const deps: Deps = { ...servers.deps, queues };
