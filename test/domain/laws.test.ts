@@ -24,6 +24,7 @@ import { reservationDecider } from '../../domain/reservation/decide.ts';
 import { same } from '../../domain/same.ts';
 import { seatDecider } from '../../domain/seat/decide.ts';
 import type { SeatState } from '../../domain/seat/seat.ts';
+import type { Shards } from '../../domain/shards.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
@@ -169,15 +170,14 @@ law(
 
 /** The count that events carry is the number of holders with devices. */
 const seatsAddUp = ({ taken, devices, holders }: SeatState): void => {
-  const flat = <Value>(shards: SeatState['devices'] | SeatState['holders']) =>
-    Object.values(shards).flatMap((inner) => Object.values(inner).flatMap(Object.entries)) as [
-      string,
-      Value,
-    ][];
-  const held = flat<{ holder: string }>(devices).map(([, seat]) => seat.holder);
+  const flat = <Value>(shards: Shards<Value>): [string, Value][] =>
+    Object.values(shards).flatMap((inner) =>
+      Object.values(inner).flatMap((shard) => Object.entries<Value>(shard)),
+    );
+  const held = flat(devices).map(([, seat]) => seat.holder);
   assert.equal(taken, new Set(held).size);
   assert.deepEqual(
-    new Map(flat<number>(holders)),
+    new Map(flat(holders)),
     new Map([...new Set(held)].map((each) => [each, held.filter((other) => other === each).length])),
   );
 };
