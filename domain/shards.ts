@@ -3,10 +3,11 @@
  * plain JSON for snapshots. Called by domain/licence/ and domain/seat/.
  */
 
-/** Values by key, in shards that are found by a hash of the key. */
-export type Shards<Value> = Readonly<
-  Record<string, Readonly<Record<string, Readonly<Record<string, Value>>>>>
->;
+/** One shard: its keys with their values. */
+type Shard<Value> = readonly (readonly [key: string, value: Value])[];
+
+/** Values by key, in shards that are found by a hash of the key. Lists, since those are copied fastest. */
+export type Shards<Value> = readonly (readonly (Shard<Value> | null)[] | null)[];
 
 /** 64 times 64 shards: at 100,000 keys a change copies some 150 entries. */
 const width = 64;
@@ -20,34 +21,45 @@ const hashOf = (key: string): number => {
   return hash >>> 0;
 };
 
-const placeOf = (key: string): readonly [outer: string, inner: string] => {
+const placeOf = (key: string): readonly [outer: number, inner: number] => {
   const hash = hashOf(key);
-  return [String(hash % width), String(Math.floor(hash / width) % width)];
+  return [hash % width, Math.floor(hash / width) % width];
 };
 
-const shardOf = <Value>(shards: Shards<Value>, outer: string, inner: string) => shards[outer]?.[inner] ?? {};
+const shardOf = <Value>(shards: Shards<Value>, [outer, inner]: readonly [number, number]): Shard<Value> =>
+  shards[outer]?.[inner] ?? [];
 
-/** The value of a key; undefined when there is none. */
-export const findIn = <Value>(shards: Shards<Value>, key: string): Value | undefined => {
-  const shard = shardOf(shards, ...placeOf(key));
-  return Object.hasOwn(shard, key) ? shard[key] : undefined;
+/** The list with another item at `index`; places before it that were never filled are null, as in JSON. */
+const replaced = <Item>(list: readonly (Item | null)[], index: number, item: Item): (Item | null)[] => {
+  const copy = list.slice();
+  while (copy.length < index) copy.push(null);
+  copy[index] = item;
+  return copy;
 };
 
 const replaceShard = <Value>(
   shards: Shards<Value>,
-  [outer, inner]: readonly [string, string],
-  shard: Readonly<Record<string, Value>>,
-): Shards<Value> => ({ ...shards, [outer]: { ...shards[outer], [inner]: shard } });
+  [outer, inner]: readonly [number, number],
+  shard: Shard<Value>,
+): Shards<Value> => replaced(shards, outer, replaced(shards[outer] ?? [], inner, shard));
 
-/** The same map with another value for the key. */
-export const putInto = <Value>(shards: Shards<Value>, key: string, value: Value): Shards<Value> => {
-  const place = placeOf(key);
-  return replaceShard(shards, place, { ...shardOf(shards, ...place), [key]: value });
-};
+/** The value of a key; undefined when there is none. */
+export const findIn = <Value>(shards: Shards<Value>, key: string): Value | undefined =>
+  shardOf(shards, placeOf(key)).find(([known]) => known === key)?.[1];
 
 /** The same map without the key. */
 export const dropFrom = <Value>(shards: Shards<Value>, key: string): Shards<Value> => {
   const place = placeOf(key);
-  const { [key]: _, ...rest } = shardOf(shards, ...place);
-  return replaceShard(shards, place, rest);
+  return replaceShard(
+    shards,
+    place,
+    shardOf(shards, place).filter(([known]) => known !== key),
+  );
+};
+
+/** The same map with another value for the key. */
+export const putInto = <Value>(shards: Shards<Value>, key: string, value: Value): Shards<Value> => {
+  const place = placeOf(key);
+  const others = shardOf(shards, place).filter(([known]) => known !== key);
+  return replaceShard(shards, place, [...others, [key, value]]);
 };

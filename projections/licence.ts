@@ -99,7 +99,7 @@ const applyLicence = (tx: Transaction, events: readonly StoredEvent[]): Promise<
       // What each tenant was allotted is in rows of its own.
       evolve: (state, event) => ({
         ...(evolveLicence(state ?? initialLicence, factOf<Fact<LicenceEvent>>(event)) as Installed),
-        allotments: {},
+        allotments: [],
       }),
       columns: ({ installationId, registrationEmail, grant, allotted }) => ({
         installation_id: installationId,

@@ -83,7 +83,7 @@ export const evolveLicence = (state: LicenceState, { type, data }: Fact<LicenceE
       registrationEmail: null,
       grant: null,
       allotted: 0,
-      allotments: {},
+      allotments: [],
     };
   }
   if (state.status === 'none') return state;

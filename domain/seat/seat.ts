@@ -41,7 +41,7 @@ export interface SeatState {
   readonly holders: Shards<number>;
 }
 
-export const initialSeats: SeatState = { taken: 0, devices: {}, holders: {} };
+export const initialSeats: SeatState = { taken: 0, devices: [], holders: [] };
 
 /** Devices of a holder. */
 export const devicesOf = ({ holders }: SeatState, holder: string): number => findIn(holders, holder) ?? 0;
