@@ -11,6 +11,7 @@ import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
+import { readIssuers } from '../platform/licence.ts';
 import { isLoopback } from '../platform/listening.ts';
 import { openProjectionWaiter } from '../projections/await.ts';
 import type { ProjectorState } from '../projections/main.ts';
@@ -40,10 +41,11 @@ const devicePrefix = '/device/v1/';
 
 /**
  * Starts to serve. Rejects with `config-invalid` when it would listen beyond loopback without a certificate, or the
- * certificate cannot be read.
+ * certificate or the public keys of licence issuers cannot be read.
  */
 export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {}): Promise<RunningApi> => {
   const tls = readTls(config);
+  const issuers = await readIssuers(config.licencePublicKeyFile);
   const { log } = deps;
   const stopping = new AbortController();
   const credentials = await openCredentials(deps, config);
@@ -58,6 +60,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     waiter,
     deadJobs,
     denials,
+    issuers,
     stopping: stopping.signal,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),

@@ -7,11 +7,14 @@ import { rules } from '../domain/compliance/rules/index.ts';
 import type { Action, ComplianceSettings } from '../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../domain/compliance-policy/decide.ts';
 import type { AccountId, TenantId } from '../domain/ids.ts';
+import { type LicenceCommand, licenceDecider } from '../domain/licence/decide.ts';
+import type { Allotment } from '../domain/licence/licence.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
 import { platforms } from '../domain/text.ts';
 import type { Deps } from '../platform/deps.ts';
 import type { Cause } from '../platform/handle.ts';
+import { theLicence } from '../platform/licence.ts';
 import { newId } from '../platform/new-id.ts';
 import type { Credentials } from './credentials.ts';
 import { holderOf, reserve } from './reservation.ts';
@@ -44,6 +47,8 @@ export interface NewTenant {
   readonly name: string;
   readonly slug: string;
   readonly administrator: { readonly email: string; readonly name: string };
+  /** Of the licence; without it the tenant can enrol nothing until it is allotted seats. */
+  readonly allotment?: Allotment | undefined;
 }
 
 /** A provisioned administrator; the password is shown this once. `position` is of the last event. */
@@ -95,13 +100,34 @@ const issue = async ({ deps, credentials, cause }: Parts, tenantId: TenantId, ac
   return isRefusal(changed) ? changed : { accountId, oneTimePassword, position: changed.position };
 };
 
+const allotmentCommand = (tenantId: TenantId, allotment: Allotment): LicenceCommand => ({
+  type: 'AllotSeats',
+  tenantId,
+  ...allotment,
+});
+
+/** Refuses what the licence would refuse, before anything of the tenant is made. */
+const rehearseAllotment = async (
+  { deps }: Parts,
+  tenantId: TenantId,
+  allotment: Allotment,
+): Promise<Refusal | undefined> => {
+  const { state } = await deps.handler.load(licenceDecider, theLicence);
+  const decided = licenceDecider.decide(allotmentCommand(tenantId, allotment), state);
+  return isRefusal(decided) ? decided : undefined;
+};
+
 /**
  * Creates a tenant, or refuses `name-taken` (`slug`). Everything within it is made first and the tenant itself last:
  * if this fails half way there is no tenant, nobody can sign in to it, and its short name is free again in a minute.
+ * Its seats follow, so that none are allotted to a tenant that never was.
  */
 export const provisionTenant = async (parts: Parts, tenant: NewTenant): Promise<Provisioned | Refusal> => {
   const { deps, cause } = parts;
   const tenantId = newId('ten');
+  const { allotment } = tenant;
+  const unlicensed = allotment && (await rehearseAllotment(parts, tenantId, allotment));
+  if (unlicensed) return unlicensed;
   const taken = await reserve(deps.handler, { kind: 'tenant-slug', value: tenant.slug }, tenantId, cause);
   if (taken) return taken;
   const compliancePolicyId = newId('cmp');
@@ -130,8 +156,12 @@ export const provisionTenant = async (parts: Parts, tenant: NewTenant): Promise<
     cause,
   );
   if (isRefusal(assigned)) return assigned;
+  const last = allotment
+    ? await deps.handler.handle(licenceDecider, theLicence, allotmentCommand(tenantId, allotment), cause)
+    : assigned;
+  if (isRefusal(last)) return last;
   const { accountId, oneTimePassword } = administrator;
-  return { tenantId, accountId, oneTimePassword, position: assigned.position };
+  return { tenantId, accountId, oneTimePassword, position: last.position ?? assigned.position };
 };
 
 /** Gives a tenant an administrator of that e-mail: a new one, or a new one-time password for the present one. */

@@ -11,11 +11,13 @@ import type { Decider } from './decider.ts';
 import { deviceDecider } from './device/decide.ts';
 import { enrolmentDecider } from './enrolment/decide.ts';
 import { groupDecider } from './group/decide.ts';
+import { licenceDecider } from './licence/decide.ts';
 import { policyDecider } from './policy/decide.ts';
 import { proxyDecider } from './proxy/decide.ts';
 import { reservationDecider } from './reservation/decide.ts';
 import { roleDecider } from './role/decide.ts';
 import { safeguardDecider } from './safeguard/decide.ts';
+import { seatDecider } from './seat/decide.ts';
 import { taskBundleDecider } from './task-bundle/decide.ts';
 import { tenantDecider } from './tenant/decide.ts';
 
@@ -32,11 +34,13 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     deviceDecider,
     enrolmentDecider,
     groupDecider,
+    licenceDecider,
     policyDecider,
     proxyDecider,
     reservationDecider,
     roleDecider,
     safeguardDecider,
+    seatDecider,
     taskBundleDecider,
     tenantDecider,
   ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),

@@ -10,11 +10,13 @@ import type { EventCatalogue } from './decider.ts';
 import { deviceEvents } from './device/device.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { groupEvents } from './group/group.ts';
+import { licenceEvents } from './licence/licence.ts';
 import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
 import { reservationEvents } from './reservation/reservation.ts';
 import { roleEvents } from './role/role.ts';
 import { safeguardEvents } from './safeguard/safeguard.ts';
+import { seatEvents } from './seat/seat.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
 import { tenantEvents } from './tenant/tenant.ts';
 
@@ -27,11 +29,13 @@ export const catalogues: readonly EventCatalogue[] = [
   deviceEvents,
   enrolmentEvents,
   groupEvents,
+  licenceEvents,
   policyEvents,
   proxyEvents,
   reservationEvents,
   roleEvents,
   safeguardEvents,
+  seatEvents,
   taskBundleEvents,
   tenantEvents,
 ];

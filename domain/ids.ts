@@ -26,6 +26,7 @@ export const proxyId = idOf<'ProxyId'>('prx');
 export const roleId = idOf<'RoleId'>('rol');
 export const apiKeyId = idOf<'ApiKeyId'>('key');
 export const approvalId = idOf<'ApprovalId'>('apr');
+export const licenceId = idOf<'LicenceId'>('lic');
 
 export type TenantId = z.infer<typeof tenantId>;
 export type AccountId = z.infer<typeof accountId>;
@@ -41,3 +42,4 @@ export type ProxyId = z.infer<typeof proxyId>;
 export type RoleId = z.infer<typeof roleId>;
 export type ApiKeyId = z.infer<typeof apiKeyId>;
 export type ApprovalId = z.infer<typeof approvalId>;
+export type LicenceId = z.infer<typeof licenceId>;

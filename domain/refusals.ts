@@ -51,6 +51,10 @@ export const refusals = {
     title: 'The device has been unenrolled',
     advice: 'Enrol the device again with a new code.',
   },
+  'edition-required': {
+    title: 'This needs the Advanced edition',
+    advice: 'Ask the operator to allot seats of the Advanced edition.',
+  },
   'enrolment-expired': {
     title: 'The enrolment code has expired',
     advice: 'Ask an administrator for a new code.',
@@ -68,6 +72,31 @@ export const refusals = {
     advice: 'Ask an administrator for a new code.',
   },
   'group-missing': { title: 'No such device group', advice: 'Check the id.' },
+  'licence-expired': {
+    title: 'The licence has expired',
+    advice: 'Ask the operator to activate a new licence key.',
+  },
+  'licence-key-expired': { title: 'The licence key has expired', advice: 'Ask the issuer for a new key.' },
+  'licence-key-foreign': {
+    title: 'The licence key is for another installation',
+    advice: 'Ask the issuer for a key for this installation; muster licence status shows its id.',
+  },
+  'licence-key-invalid': {
+    title: 'This is not a valid licence key',
+    advice: 'Copy the whole key as it was issued; muster licence inspect tells what it says.',
+  },
+  'licence-key-superseded': {
+    title: 'The licence key is older than the present one',
+    advice: 'Use the newest key, or ask the issuer for a new one.',
+  },
+  'licence-key-untrusted': {
+    title: 'The licence key was signed by an issuer that this installation does not trust',
+    advice: 'Ask a trusted issuer, or name the issuer’s public key in MUSTER_LICENCE_PUBLIC_KEY.',
+  },
+  'licence-missing': {
+    title: 'The installation has no licence',
+    advice: 'Start the server once: it begins the trial.',
+  },
   'name-taken': { title: 'The name is taken', advice: 'Choose another one.' },
   'platform-mismatch': {
     title: 'This is not for the platform of the device',
@@ -82,11 +111,23 @@ export const refusals = {
   },
   'role-missing': { title: 'No such role', advice: 'Check the id.' },
   'role-retired': { title: 'The role is retired', advice: 'Choose another role.' },
+  'seats-exceed-licence': {
+    title: 'The licence has too few seats for this',
+    advice: 'Allot fewer seats to tenants, or activate a licence key with more.',
+  },
+  'seats-exhausted': {
+    title: 'Every seat of the tenant is taken',
+    advice: 'Unenrol devices that are no longer used, or ask the operator for more seats.',
+  },
   'task-finished': { title: 'The task is finished already', advice: 'Queue a new task.' },
   'task-missing': { title: 'No such task on this device', advice: 'Check the task id.' },
   'tenant-exists': { title: 'The tenant already exists', advice: 'Use another id.' },
   'tenant-missing': { title: 'No such tenant', advice: 'Check the id.' },
   'tenant-suspended': { title: 'The tenant is suspended', advice: 'Ask the operator to reactivate it.' },
+  'trial-unregistered': {
+    title: 'The trial is not registered yet',
+    advice: 'The operator registers it with an e-mail address (registerTrial), or activates a licence key.',
+  },
   'version-conflict': {
     title: 'Somebody else changed this first',
     advice: 'Read it again and repeat your change.',

@@ -27,6 +27,12 @@ export type Values<T extends Table> = {
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
 const port = count(0, 65_535);
 const file = z.string().min(1);
+/** Ids separated by commas. */
+const ids = z
+  .string()
+  .transform((text) => text.split(',').map((id) => id.trim()))
+  .transform((list) => list.filter((id) => id !== ''))
+  .pipe(z.array(z.string().max(255)).max(200));
 const httpUrl = z.url({ protocol: /^https?$/ });
 const databaseUrl = z.url({ protocol: /^postgres(ql)?$/ });
 
@@ -149,6 +155,20 @@ export const serverSettings = {
     schema: count(1, 1000),
     default: '20',
     description: 'Jobs of one queue that a process works on at once.',
+  },
+  licencePublicKeyFile: {
+    env: 'MUSTER_LICENCE_PUBLIC_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Public keys (Ed25519) of issuers of licence keys to trust besides the built-in ones.',
+  },
+  containerApps: {
+    env: 'MUSTER_CONTAINER_APPS',
+    schema: ids,
+    default: '',
+    unit: 'app ids, comma-separated',
+    description:
+      'Bundle ids and package names of the container apps, which only the Advanced edition manages.',
   },
   fcmServiceAccountFile: {
     env: 'MUSTER_FCM_SERVICE_ACCOUNT',

@@ -84,8 +84,9 @@ const readableEvent = <Event extends AnyEvent>(
 };
 
 const conflictTries = 8;
-/** A snapshot is stored whenever an aggregate has this many events more than its last one. */
-const snapshotEvery = 100n;
+/** A snapshot is stored whenever an aggregate has this many events more than its last one, unless its decider says. */
+const usualSnapshotEvery = 100;
+type Snapshotted = Pick<Decider<unknown, never, AnyEvent>, 'stateVersion' | 'snapshotEvery'>;
 
 /** Makes the write side over a log; `cachedAggregates` bounds its memory. */
 export const openHandler = (deps: {
@@ -113,11 +114,15 @@ export const openHandler = (deps: {
       state = decider.evolve(state, { type: stored.type, data: stored.data, at: stored.at } as Fact<Event>);
       revision = stored.revision;
     }
-    return remember(decider.stateVersion, stream, { state, revision, snapshotRevision, provenAt: clock() });
+    return remember(decider, stream, { state, revision, snapshotRevision, provenAt: clock() });
   };
 
-  const remember = (stateVersion: number, stream: string, entry: Entry): Entry => {
-    if (entry.revision - entry.snapshotRevision >= snapshotEvery) {
+  const remember = (
+    { stateVersion, snapshotEvery = usualSnapshotEvery }: Snapshotted,
+    stream: string,
+    entry: Entry,
+  ): Entry => {
+    if (entry.revision - entry.snapshotRevision >= BigInt(snapshotEvery)) {
       entry.snapshotRevision = entry.revision;
       snapshots.save(stream, stateVersion, entry);
     }
@@ -199,7 +204,7 @@ export const openHandler = (deps: {
         (folded, event) => decider.evolve(folded, { ...event, at } as Fact<Event>),
         entry.state as State,
       );
-      remember(decider.stateVersion, stream, {
+      remember(decider, stream, {
         state,
         revision: appended.revision,
         snapshotRevision: entry.snapshotRevision,

@@ -30,6 +30,9 @@ export const queueNames = [
   'act-on-verdict',
   'review-devices',
   'review-fleet',
+  'release-seat',
+  'review-seats',
+  'review-licence',
 ] as const;
 export type QueueName = (typeof queueNames)[number];
 

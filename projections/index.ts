@@ -12,6 +12,7 @@ import { compliancePoliciesProjection } from './compliance-policies.ts';
 import { devicesProjection } from './device-table.ts';
 import { enrolmentsProjection } from './enrolments.ts';
 import { groupsProjection } from './groups.ts';
+import { licenceProjection } from './licence.ts';
 import { mailProjection } from './mail.ts';
 import { policiesProjection } from './policies.ts';
 import type { Projection } from './projection.ts';
@@ -34,6 +35,7 @@ export const projections: readonly Projection[] = [
   devicesProjection,
   enrolmentsProjection,
   groupsProjection,
+  licenceProjection,
   mailProjection,
   policiesProjection,
   proxiesProjection,

@@ -83,7 +83,9 @@ before(async () => {
     slug,
     email: `admin@${slug}.example`,
     password: `${slug}-and-then-some`,
+    seats: slug === 'contoso' ? 4 : 1,
   });
+  await mutate(operator, 'registerTrial', { email: 'trial@example.org' }, 'LicencePayload { pending }');
   contoso = (await createTenant(operator, tenantOf('contoso'))).admin;
   fabrikam = (await createTenant(operator, tenantOf('fabrikam'))).admin;
 });

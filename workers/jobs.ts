@@ -62,6 +62,9 @@ export interface JobData {
     readonly transferId: TransferId;
   };
   'review-devices': Record<string, never>;
+  'release-seat': { readonly origin: Origin; readonly deviceId: DeviceId };
+  'review-seats': Record<string, never>;
+  'review-licence': Record<string, never>;
   'review-fleet': { readonly origin: Origin; readonly scope: ReviewScope };
 }
 

@@ -9,8 +9,11 @@ import type { Parts } from './jobs.ts';
 import { openPushServices } from './push/index.ts';
 import { openJobQueues } from './queues.ts';
 import { startReactor } from './reactor.ts';
+import { releaseSeat } from './release-seat.ts';
 import { reviewDevices } from './review-devices.ts';
 import { reviewFleet } from './review-fleet.ts';
+import { reviewLicence, tellLicence } from './review-licence.ts';
+import { reviewSeats } from './review-seats.ts';
 import { runJobs } from './run.ts';
 import { transferTaskBundle } from './transfer-task-bundle.ts';
 import { openWakeDevice } from './wake-device.ts';
@@ -22,6 +25,10 @@ export interface Workers {
   /** Ends the reactor, gives back long jobs, waits for short ones, and closes queues and push connections. */
   stop(): Promise<void>;
 }
+
+/** Seats that no device took in the end are given back minutes later anyway. */
+const reviewSeatsEveryMs = 60_000;
+const reviewLicenceEveryMs = 24 * 3_600_000;
 
 /** Opened parts end in the reverse order of their opening. */
 type Ending = () => Promise<unknown>;
@@ -48,6 +55,9 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
       runJobs(actOnVerdict, parts),
       runJobs(reviewDevices, parts),
       runJobs(reviewFleet, parts),
+      runJobs(releaseSeat, parts),
+      runJobs(reviewSeats, parts),
+      runJobs(reviewLicence, parts),
     ];
     endings.push(() => {
       // No more jobs are taken; then those that are long give back theirs.
@@ -57,6 +67,9 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
     });
     await Promise.all(workers.map((worker) => worker.waitUntilReady()));
     await queues.schedule('review-devices', config.reviewIntervalSeconds * 1000);
+    await queues.schedule('review-seats', reviewSeatsEveryMs);
+    await queues.schedule('review-licence', reviewLicenceEveryMs);
+    await tellLicence(deps);
     const reactor = startReactor(deps, queues);
     endings.push(reactor.stop);
     return { failed: reactor.failed, stop };

@@ -68,6 +68,14 @@ const reactToDevice = (event: StoredEvent): JobRequest[] => {
       ];
     case 'ComplianceVerdictReached':
       return actOnVerdict(event, data);
+    case 'DeviceUnenrolled':
+      return [
+        {
+          queue: 'release-seat',
+          jobId: event.id,
+          data: { origin: originOf(event), deviceId: event.entityId as DeviceId },
+        },
+      ];
     default:
       return [];
   }

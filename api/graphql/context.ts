@@ -4,6 +4,7 @@
 import type { ServerConfig } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
+import type { Issuers } from '../../platform/licence.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
 import type { AccountCredential, Credential, Credentials } from '../credentials.ts';
 import type { DeadJobs } from '../dead-jobs.ts';
@@ -16,6 +17,8 @@ export interface ApiContext {
   readonly waiter: ProjectionWaiter;
   readonly deadJobs: DeadJobs;
   readonly denials: Denials;
+  /** Whose licence keys are trusted. */
+  readonly issuers: Issuers;
   readonly requestId: string;
   /** IP address of the caller. */
   readonly address: string;

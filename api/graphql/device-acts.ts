@@ -10,7 +10,8 @@ import type { Task } from '../../domain/task-bundle/tasks/index.ts';
 import { complianceInForce } from '../../platform/compliance-in-force.ts';
 import { newId } from '../../platform/new-id.ts';
 import { type ApiContext, signedIn } from './context.ts';
-import { act, type Changed, settle } from './effect.ts';
+import { act, type Changed, settle, stateOf } from './effect.ts';
+import { requireQueueable } from './entitlements.ts';
 import { requireDevice, requirePolicies } from './references.ts';
 
 /** Gives a device one task, without a bundle. */
@@ -21,6 +22,7 @@ export const queueTask = async (
 ): Promise<Changed<DeviceId>> => {
   await requireDevice(context, id);
   const policies = await requirePolicies(context, [task]);
+  await requireQueueable(context, [task], 'task');
   const transferId = newId('trf');
   const tasks = [{ ...task, taskId: newId('tsk') }];
   const done = await act(context, deviceDecider, id, (now) => ({
@@ -53,6 +55,8 @@ export const transferTaskBundle = async (
   taskBundleId: TaskBundleId,
   target: TransferTarget,
 ): Promise<Changed<TransferId>> => {
+  const bundle = await stateOf(context, taskBundleDecider, taskBundleId);
+  if (bundle.status !== 'none') await requireQueueable(context, bundle.tasks, 'taskBundleId');
   const id = newId('trf');
   const done = await act(context, taskBundleDecider, taskBundleId, {
     type: 'TransferTaskBundle',

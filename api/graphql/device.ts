@@ -21,6 +21,7 @@ import { type ApiContext, signedIn } from './context.ts';
 import { queueTask, unenrolDevice } from './device-acts.ts';
 import { DeviceConnection } from './device-type.ts';
 import { act, payloadOf, settle } from './effect.ts';
+import { requireEditionOfPolicy } from './entitlements.ts';
 import { ComplianceStatus, DeviceStatus, MailAccess, Ownership, Platform } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireDevice, requireGroup, requirePolicy } from './references.ts';
@@ -155,6 +156,7 @@ mutation('assignPolicy', {
     const id = input.deviceId;
     await requireDevice(context, id);
     const policy = await requirePolicy(context, input.policyId);
+    await requireEditionOfPolicy(context, policy);
     const done = await act(context, deviceDecider, id, {
       type: 'AssignPolicy',
       policyId: input.policyId,

@@ -7,6 +7,7 @@ import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { severity } from '../../domain/compliance/settings.ts';
 import { verdict } from '../../domain/compliance/verdict.ts';
 import { mailAccess, pushProvider } from '../../domain/device/device.ts';
+import { edition } from '../../domain/licence/licence.ts';
 import { policyType } from '../../domain/policy/policy.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { tenantKind } from '../../domain/tenant/tenant.ts';
@@ -45,5 +46,8 @@ export const EnrolmentStatus = enumOf('EnrolmentStatus', ['open', 'used', 'revok
 export const ProxyStatus = enumOf('ProxyStatus', ['active', 'revoked']);
 export const TaskTypeName = enumOf('TaskTypeName', taskTypeNames);
 export const TaskState = enumOf('TaskState', taskStates);
+export const Edition = enumOf('Edition', edition.options);
+export const LicenceKind = enumOf('LicenceKind', ['trial', 'key']);
+export const LicenceValidity = enumOf('LicenceValidity', ['valid', 'expiring', 'expired']);
 export const ActorKind = enumOf('ActorKind', ['account', 'api-key', 'device', 'proxy', 'system']);
 export const QueueNameEnum = enumOf('QueueName', queueNames);

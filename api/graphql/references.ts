@@ -17,6 +17,7 @@ import type { Task } from '../../domain/task-bundle/tasks/index.ts';
 import { RefusedError } from './builder.ts';
 import type { ApiContext } from './context.ts';
 import { type AnyEvent, stateOf } from './effect.ts';
+import { requireEditionOfRules } from './entitlements.ts';
 
 /** Refuses an aggregate that does not exist, with the code and input field by which it is missing. */
 export const requireExisting = async <
@@ -53,16 +54,20 @@ export const requireGroup = async (
   if (state.status === 'none') throw new RefusedError(refuse('group-missing', { field }));
 };
 
-/** Refuses `compliance-policy-missing` and `compliance-policy-retired`; null names none and is fine. */
+/**
+ * Refuses `compliance-policy-missing`, `compliance-policy-retired` and, when it manages container apps without the
+ * Advanced edition, `edition-required`; null names none and is fine.
+ */
 export const requireCompliancePolicy = async (
   context: ApiContext,
   compliancePolicyId: CompliancePolicyId | null,
 ): Promise<void> => {
   if (compliancePolicyId === null) return;
   const field = 'compliancePolicyId';
-  const { status } = await stateOf(context, compliancePolicyDecider, compliancePolicyId);
-  if (status === 'none') throw new RefusedError(refuse('compliance-policy-missing', { field }));
-  if (status === 'retired') throw new RefusedError(refuse('compliance-policy-retired', { field }));
+  const policy = await stateOf(context, compliancePolicyDecider, compliancePolicyId);
+  if (policy.status === 'none') throw new RefusedError(refuse('compliance-policy-missing', { field }));
+  if (policy.status === 'retired') throw new RefusedError(refuse('compliance-policy-retired', { field }));
+  await requireEditionOfRules(context, policy.settings, field);
 };
 
 /** Refuses `bundle-missing` for an action that names no task bundle of the tenant. */

@@ -13,6 +13,7 @@ import './device.ts';
 import './device-changes.ts';
 import './enrolment.ts';
 import './group.ts';
+import './licence.ts';
 import './node.ts';
 import './policy.ts';
 import './proxy.ts';

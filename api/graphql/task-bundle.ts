@@ -18,6 +18,7 @@ import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { transferTaskBundle } from './device-acts.ts';
 import { act, payloadOf, settle, stateOf } from './effect.ts';
+import { requireEditionOfTasks } from './entitlements.ts';
 import { Platform, PolicyStatus, TaskTypeName } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireDevice, requireGroup, requirePolicies } from './references.ts';
@@ -140,6 +141,7 @@ mutation('createTaskBundle', {
   }),
   run: async (input, context) => {
     await requirePolicies(context, input.tasks);
+    await requireEditionOfTasks(context, input.tasks);
     const id = newId('bdl');
     const done = await act(context, taskBundleDecider, id, {
       type: 'CreateTaskBundle',
@@ -177,6 +179,7 @@ mutation('reviseTaskBundle', {
   }),
   run: async (input, context) => {
     await requirePolicies(context, input.tasks);
+    await requireEditionOfTasks(context, input.tasks);
     const id = input.taskBundleId;
     const done = await act(context, taskBundleDecider, id, {
       type: 'ReviseTaskBundle',

@@ -2,6 +2,7 @@
  * Tenants in GraphQL: the own one, and for operators every tenant as such, never what is in it. Listed in schema.ts.
  */
 import { type TenantId, tenantId } from '../../domain/ids.ts';
+import { seatCount } from '../../domain/licence/licence.ts';
 import { isRefusal, refuse } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { slug } from '../../domain/tenant/tenant.ts';
@@ -14,6 +15,7 @@ import { builder, RefusedError } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, causeOf, EffectInterface, type refuseIf, settle } from './effect.ts';
+import { Edition } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { Tenant } from './refs.ts';
 import { TenantPayload } from './tenant-type.ts';
@@ -88,6 +90,10 @@ mutation('createTenant', {
       .validate(slug),
     administratorEmail: t.string({ required: true }).validate(email),
     administratorName: t.string({ required: true }).validate(name),
+    seats: t
+      .int({ description: 'Of the licence. Without them nothing can be enrolled until allotSeats.' })
+      .validate(seatCount.nullish()),
+    edition: t.field({ type: Edition, required: true, defaultValue: 'standard' }),
   }),
   run: async (input, context) =>
     provisionedOf(
@@ -96,12 +102,13 @@ mutation('createTenant', {
         name: input.name,
         slug: input.slug,
         administrator: { email: input.administratorEmail, name: input.administratorName },
+        allotment: input.seats ? { seats: input.seats, edition: input.edition } : undefined,
       }),
     ),
 });
 
 /** Refuses tenants that do not exist, and the operator's own: it can be neither suspended nor provisioned into. */
-const requireCustomer = async (context: ApiContext, id: TenantId): Promise<void> => {
+export const requireCustomer = async (context: ApiContext, id: TenantId): Promise<void> => {
   const { state } = await context.deps.handler.load(tenantDecider, { tenantId: id, id });
   if (state.status === 'none') throw new RefusedError(refuse('tenant-missing', { field: 'tenantId' }));
   if (id === operatorTenantId)

@@ -26,6 +26,7 @@ export const permissions = {
   'group.manage': 'Create, rename and assign device groups.',
   'group.read': 'See device groups.',
   'operator.jobs': 'See, retry and discard jobs that failed for good, of the whole installation.',
+  'operator.licence': 'See and activate the licence, and split its seats among tenants.',
   'operator.tenants': 'See, create, change and suspend tenants of the installation.',
   'policy.manage': 'Create, revise and retire policies.',
   'policy.read': 'See policies.',

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { compliancePolicyId } from '../ids.ts';
+import { compliancePolicyId, type TenantId } from '../ids.ts';
 import { line, name } from '../text.ts';
 
 /** Short name that people type at sign-in: lower-case letters, digits and hyphens, unique in the installation. */
@@ -18,6 +18,9 @@ export const slug = z
 /** `operator` is the one tenant of the super administrators, created at first start. */
 export const tenantKind = z.enum(['operator', 'customer']);
 export type TenantKind = z.infer<typeof tenantKind>;
+
+/** The operator tenant's id, the same in every installation: processes that start together create one. */
+export const operatorTenantId = `ten${'0'.repeat(26)}` as TenantId;
 
 export const tenantEvents = defineEvents('tenant', {
   TenantCreated: z.strictObject({ name, slug, kind: tenantKind }),

@@ -10,6 +10,7 @@ import type { Clock } from '../../platform/clock.ts';
 import { readConfig, type ServerConfig, serverSettings } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { type Projector, start as startProjections } from '../../projections/main.ts';
+import { allot, license } from '../support/licence.ts';
 import { type Servers, startServers, testLog } from '../support/servers.ts';
 
 /** Anything JSON: answers are looked into field by field. */
@@ -131,6 +132,7 @@ export const openStage = async (
   const config = readConfig(serverSettings, { port: '0', ...options.settings }, {});
   const projector: Projector = await startProjections(config, deps);
   const operator = await bootstrapOperator(deps);
+  await license(deps);
   const api = await startApi(config, deps, { projections: projector });
   const { url } = api;
   const operatorPassword = 'correct horse battery staple';
@@ -158,6 +160,7 @@ export const openStage = async (
         'tenant { id } administratorId oneTimePassword pending',
       );
       assert.equal(created.pending, false, JSON.stringify(created));
+      await allot(deps, created.tenant.id);
       const password = `a long password of ${slug}`;
       return {
         tenantId: created.tenant.id,

@@ -50,7 +50,13 @@ const withServer = async (use: (operator: Admin, server: MusterServer) => Promis
 };
 
 const addTenant = (operator: Admin, slug: string) =>
-  createTenant(operator, { name: slug, slug, email: `admin@${slug}.example`, password: newSecret() });
+  createTenant(operator, {
+    name: slug,
+    slug,
+    email: `admin@${slug}.example`,
+    password: newSecret(),
+    seats: 0,
+  });
 
 const tenantsOf = async ({ client, token }: Admin): Promise<string[]> => {
   type Result = { tenants: { nodes: { slug: string }[] } };

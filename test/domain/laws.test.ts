@@ -18,6 +18,7 @@ import { mailVerdict } from '../../domain/device/mail.ts';
 import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
 import { readEventData } from '../../domain/events.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
+import { licenceDecider } from '../../domain/licence/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
@@ -25,6 +26,9 @@ import { reservationDecider } from '../../domain/reservation/decide.ts';
 import { roleDecider } from '../../domain/role/decide.ts';
 import { safeguardDecider } from '../../domain/safeguard/decide.ts';
 import { same } from '../../domain/same.ts';
+import { seatDecider } from '../../domain/seat/decide.ts';
+import type { SeatState } from '../../domain/seat/seat.ts';
+import type { Shards } from '../../domain/shards.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
@@ -104,6 +108,7 @@ const minutes = fc.nat(10_000).map(timeOf);
 const expectedVersion = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined });
 const platform = one('android' as const, 'ios' as const);
 const hash = one('a', 'b').map(digestOf);
+const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
 law(
   'accounts',
@@ -192,6 +197,72 @@ law(
     record({ type: one('RecordCarriedOut'), approvalId }),
     record({ type: one('SetSafeguard'), devicesPerHour: fc.nat(20) }),
   ) as Arbitrary<never>,
+);
+
+law(
+  'the licence',
+  licenceDecider,
+  fc.oneof(
+    record({ type: one('InstallLicence'), now: minutes, installationId: one(uuidOf(1), uuidOf(2)) }),
+    record({ type: one('RegisterTrial'), email }),
+    record({
+      type: one('ActivateLicence'),
+      now: minutes,
+      // What a key says never changes.
+      claims: one(1, 2, 3).map((n) => ({
+        keyId: uuidOf(n),
+        issuer: 'i'.repeat(43),
+        installationId: uuidOf(n === 3 ? 2 : 1),
+        licensee: 'A',
+        edition: n === 1 ? 'standard' : 'advanced',
+        seats: n * 10,
+        issuedAt: timeOf(n),
+        expiresAt: timeOf(n * 4000),
+      })),
+    }),
+    record({
+      type: one('AllotSeats'),
+      tenantId: one(1, 2, 3).map((n) => idOf('ten', n)),
+      seats: fc.nat(12),
+      edition: one('standard', 'advanced'),
+    }),
+  ) as Arbitrary<never>,
+  (state) =>
+    assert.ok(state.status === 'none' || state.grant === null || state.allotted <= state.grant.seats),
+);
+
+/** The count that events carry is the number of holders with devices. */
+const seatsAddUp = ({ taken, devices, holders }: SeatState): void => {
+  const flat = <Value>(shards: Shards<Value>) =>
+    shards.flatMap((inner) => inner ?? []).flatMap((shard) => shard ?? []);
+  const held = flat(devices).map(([, seat]) => seat.holder);
+  assert.equal(taken, new Set(held).size);
+  assert.deepEqual(
+    new Map(flat(holders)),
+    new Map([...new Set(held)].map((each) => [each, held.filter((other) => other === each).length])),
+  );
+};
+
+law(
+  'seats',
+  seatDecider,
+  fc.oneof(
+    record({
+      type: one('TakeSeat'),
+      now: minutes,
+      deviceId: one(1, 2, 3).map((n) => idOf('dev', n)),
+      userEmail: fc.option(email),
+      enrolmentId: one(1, 2).map((n) => idOf('enr', n)),
+      allotted: one(null, 1, 2, 3),
+    }),
+    record({
+      type: one('ReleaseSeat', 'AbandonSeat'),
+      now: minutes,
+      deviceId: one(1, 2, 3).map((n) => idOf('dev', n)),
+      enrolmentId: one(1, 2).map((n) => idOf('enr', n)),
+    }),
+  ) as Arbitrary<never>,
+  seatsAddUp,
 );
 
 law(
