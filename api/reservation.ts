@@ -8,10 +8,9 @@ import type { AccountId, TenantId } from '../domain/ids.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
 import { type ReservationCommand, reservationDecider } from '../domain/reservation/decide.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
+import { operatorTenantId } from '../domain/tenant/tenant.ts';
 import type { Cause, Handler } from '../platform/handle.ts';
 
-/** The operator tenant's id, the same in every installation: processes that start together create one. */
-export const operatorTenantId = `ten${'0'.repeat(26)}` as TenantId;
 
 /** A value that is unique: a tenant's short name, or an account's e-mail within `tenantId`. */
 export type Unique =

@@ -5,6 +5,7 @@
 import { accountDecider } from './account/decide.ts';
 import { compliancePolicyDecider } from './compliance-policy/decide.ts';
 import type { Decider } from './decider.ts';
+import { deploymentDecider } from './deployment/decide.ts';
 import { deviceDecider } from './device/decide.ts';
 import { enrolmentDecider } from './enrolment/decide.ts';
 import { groupDecider } from './group/decide.ts';
@@ -12,6 +13,7 @@ import { policyDecider } from './policy/decide.ts';
 import { proxyDecider } from './proxy/decide.ts';
 import { reservationDecider } from './reservation/decide.ts';
 import { taskBundleDecider } from './task-bundle/decide.ts';
+import { templateDecider } from './template/decide.ts';
 import { tenantDecider } from './tenant/decide.ts';
 
 /** A decider whose state, command and event types are not known statically. */
@@ -22,6 +24,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
   [
     accountDecider,
     compliancePolicyDecider,
+    deploymentDecider,
     deviceDecider,
     enrolmentDecider,
     groupDecider,
@@ -29,6 +32,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     proxyDecider,
     reservationDecider,
     taskBundleDecider,
+    templateDecider,
     tenantDecider,
   ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),
 );

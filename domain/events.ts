@@ -5,6 +5,7 @@
 import { accountEvents } from './account/account.ts';
 import { compliancePolicyEvents } from './compliance-policy/compliance-policy.ts';
 import type { EventCatalogue } from './decider.ts';
+import { deploymentEvents } from './deployment/deployment.ts';
 import { deviceEvents } from './device/device.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { groupEvents } from './group/group.ts';
@@ -12,12 +13,14 @@ import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
 import { reservationEvents } from './reservation/reservation.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
+import { templateEvents } from './template/template.ts';
 import { tenantEvents } from './tenant/tenant.ts';
 
 /** Every category's facts. */
 export const catalogues: readonly EventCatalogue[] = [
   accountEvents,
   compliancePolicyEvents,
+  deploymentEvents,
   deviceEvents,
   enrolmentEvents,
   groupEvents,
@@ -25,6 +28,7 @@ export const catalogues: readonly EventCatalogue[] = [
   proxyEvents,
   reservationEvents,
   taskBundleEvents,
+  templateEvents,
   tenantEvents,
 ];
 

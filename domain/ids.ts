@@ -23,6 +23,8 @@ export const taskBundleId = idOf<'TaskBundleId'>('bdl');
 export const transferId = idOf<'TransferId'>('trf');
 export const taskId = idOf<'TaskId'>('tsk');
 export const proxyId = idOf<'ProxyId'>('prx');
+export const templateId = idOf<'TemplateId'>('tpl');
+export const deploymentId = idOf<'DeploymentId'>('dpl');
 
 export type TenantId = z.infer<typeof tenantId>;
 export type AccountId = z.infer<typeof accountId>;
@@ -35,3 +37,5 @@ export type TaskBundleId = z.infer<typeof taskBundleId>;
 export type TransferId = z.infer<typeof transferId>;
 export type TaskId = z.infer<typeof taskId>;
 export type ProxyId = z.infer<typeof proxyId>;
+export type TemplateId = z.infer<typeof templateId>;
+export type DeploymentId = z.infer<typeof deploymentId>;

@@ -76,6 +76,11 @@ export const faults = {
     advice: 'Ask for fewer fields, aliases, levels or rows per page.',
     retryable: false,
   },
+  'stream-deleted': {
+    title: 'What this was about was deleted',
+    advice: 'There is nothing left to do.',
+    retryable: false,
+  },
   'too-busy': {
     title: 'The server is busy',
     advice: 'Repeat the call after the time given in Retry-After.',

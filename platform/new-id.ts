@@ -20,6 +20,8 @@ type Prefixes = {
   trf: 'transferId';
   tsk: 'taskId';
   prx: 'proxyId';
+  tpl: 'templateId';
+  dpl: 'deploymentId';
 };
 
 /** A new sortable id of the kind that `prefix` names. */

@@ -7,6 +7,7 @@ import { alertsProjection } from './alerts.ts';
 import { appsProjection } from './apps.ts';
 import { auditProjection } from './audit.ts';
 import { compliancePoliciesProjection } from './compliance-policies.ts';
+import { deploymentsProjection } from './deployments.ts';
 import { devicesProjection } from './device-table.ts';
 import { enrolmentsProjection } from './enrolments.ts';
 import { groupsProjection } from './groups.ts';
@@ -16,6 +17,8 @@ import type { Projection } from './projection.ts';
 import { proxiesProjection } from './proxies.ts';
 import { taskBundlesProjection } from './task-bundles.ts';
 import { tasksProjection } from './tasks.ts';
+import { templatesProjection } from './templates.ts';
+import { tenantActivityProjection } from './tenant-activity.ts';
 import { tenantsProjection } from './tenants.ts';
 import { transfersProjection } from './transfers.ts';
 
@@ -26,6 +29,7 @@ export const projections: readonly Projection[] = [
   appsProjection,
   auditProjection,
   compliancePoliciesProjection,
+  deploymentsProjection,
   devicesProjection,
   enrolmentsProjection,
   groupsProjection,
@@ -34,6 +38,8 @@ export const projections: readonly Projection[] = [
   proxiesProjection,
   taskBundlesProjection,
   tasksProjection,
+  templatesProjection,
+  tenantActivityProjection,
   tenantsProjection,
   transfersProjection,
 ];

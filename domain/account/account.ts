@@ -4,7 +4,9 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { email, name } from '../text.ts';
+import { type TenantId, tenantId } from '../ids.ts';
+import { supportLevel } from '../tenant/tenant.ts';
+import { email, name, time } from '../text.ts';
 import { type Role, role } from './roles.ts';
 
 export const accountEvents = defineEvents('account', {
@@ -12,6 +14,9 @@ export const accountEvents = defineEvents('account', {
   AccountPasswordChanged: z.strictObject({ mustChange: z.boolean() }),
   AccountDisabled: z.strictObject({}),
   AccountEnabled: z.strictObject({}),
+  /** An operator entered, or left, a tenant by the support access that it grants. */
+  AccountEnteredTenant: z.strictObject({ tenantId, level: supportLevel, until: time }),
+  AccountLeftTenant: z.strictObject({ tenantId, reason: z.enum(['left', 'revoked']) }),
 });
 
 export type AccountEvent = EventOf<typeof accountEvents>;
@@ -25,13 +30,15 @@ export type AccountState =
       readonly role: Role;
       /** True while the password is the one-time first password. */
       readonly mustChangePassword: boolean;
+      /** Tenants that an operator entered and has not left; the support access itself may have ended. */
+      readonly inTenants: readonly TenantId[];
     };
 
 export const initialAccount: AccountState = { status: 'none' };
 
 /** Folds one fact into the state. */
 export const evolveAccount = (state: AccountState, { type, data }: Fact<AccountEvent>): AccountState => {
-  if (type === 'AccountCreated') return { status: 'enabled', mustChangePassword: false, ...data };
+  if (type === 'AccountCreated') return { status: 'enabled', mustChangePassword: false, inTenants: [], ...data };
   if (state.status === 'none') return state;
   switch (type) {
     case 'AccountPasswordChanged':
@@ -40,6 +47,10 @@ export const evolveAccount = (state: AccountState, { type, data }: Fact<AccountE
       return { ...state, status: 'disabled' };
     case 'AccountEnabled':
       return { ...state, status: 'enabled' };
+    case 'AccountEnteredTenant':
+      return { ...state, inTenants: [...new Set([...state.inTenants, data.tenantId])] };
+    case 'AccountLeftTenant':
+      return { ...state, inTenants: state.inTenants.filter((id) => id !== data.tenantId) };
     default:
       return never(type);
   }

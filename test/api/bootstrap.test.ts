@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { bootstrapOperator } from '../../api/bootstrap.ts';
 import { openCredentials } from '../../api/credentials.ts';
-import { operatorTenantId } from '../../api/reservation.ts';
+import { operatorTenantId } from '../../domain/tenant/tenant.ts';
 import type { AccountId } from '../../domain/ids.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { openDeps } from '../../platform/deps.ts';

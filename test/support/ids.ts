@@ -15,6 +15,8 @@ type Kinds = {
   trf: ids.TransferId;
   tsk: ids.TaskId;
   prx: ids.ProxyId;
+  tpl: ids.TemplateId;
+  dpl: ids.DeploymentId;
 };
 
 /** The `number`th id of a kind. */

@@ -6,7 +6,7 @@ import { taskId, transferId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { faults, MusterError } from '../../platform/errors.ts';
 import type { StoredEvent } from '../../platform/event-store.ts';
-import { derivedId } from '../../workers/derived-id.ts';
+import { derivedId } from '../../platform/derived-id.ts';
 import { jobError, pauseBefore, refusedJob } from '../../workers/errors.ts';
 import { eachOf, openTurns } from '../../workers/in-turn.ts';
 import { react } from '../../workers/react.ts';
