@@ -66,7 +66,10 @@ export const placedItems = (content: TemplateContent, tenantId: TenantId): reado
   return itemsOf(content).map((item) => ({
     ...item,
     id: item.kind === 'setting' ? item.key : idOf(item.key),
-    value: withIds(item.value, idOf),
+    value:
+      item.kind === 'setting'
+        ? { value: asSet(withIds(item.value['value'], idOf)) }
+        : withIds(item.value, idOf),
   }));
 };
 
@@ -125,10 +128,13 @@ const kinds: Readonly<Record<Exclude<PlacedItem['kind'], 'setting'>, Kind>> = {
   }),
 };
 
+/** Lists among settings are sets. */
+const asSet = (value: unknown): unknown => (Array.isArray(value) ? [...value].sort() : value);
+
 const presentSetting = (tenant: ExistingTenant, key: string): Present => {
   const value = tenant[key as keyof ExistingTenant] ?? null;
   const initial = tenantDefaults[key as keyof typeof tenantDefaults] ?? null;
-  return { status: 'active', value: { value }, unset: same(value, initial) };
+  return { status: 'active', value: { value: asSet(value) }, unset: same(asSet(value), asSet(initial)) };
 };
 
 const fieldsOf = (state: AnyState, fields: readonly string[]): Record<string, unknown> =>

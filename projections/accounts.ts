@@ -112,3 +112,11 @@ export const listAccounts = (sql: Sql, tenantId: TenantId, page: PageRequest): P
       page,
     ),
   );
+
+/** Ids of the accounts of a role, disabled ones too. */
+export const listAccountsOfRole = (sql: Sql, tenantId: TenantId, role: Role): Promise<readonly AccountId[]> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const rows = await tx<{ accountId: AccountId }[]>`
+      select account_id as "accountId" from read.accounts where role = ${role} order by account_id`;
+    return rows.map(({ accountId }) => accountId);
+  });

@@ -163,3 +163,19 @@ export const listAudit = (
       page,
     );
   });
+
+/** Every stream of the tenant that something happened in, by entity: those after `after`, `limit` of them, or a few more that share the last entity. */
+export const listStreams = (
+  sql: Sql,
+  tenantId: TenantId,
+  after: string,
+  limit: number,
+): Promise<readonly { readonly category: string; readonly entityId: string }[]> =>
+  asTenant(
+    sql,
+    tenantId,
+    (tx) => tx<{ category: string; entityId: string }[]>`
+      select distinct category, entity_id as "entityId" from read.audit
+      where entity_id > ${after} order by entity_id
+      fetch first ${limit} rows with ties`,
+  );

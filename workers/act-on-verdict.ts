@@ -6,6 +6,9 @@
 import { deviceDecider } from '../domain/device/decide.ts';
 import { isRefusal } from '../domain/refusals.ts';
 import { taskBundleDecider } from '../domain/task-bundle/decide.ts';
+import { tenantDecider } from '../domain/tenant/decide.ts';
+import { standingFault, standingOf } from '../domain/tenant/standing.ts';
+import { isoTime } from '../platform/clock.ts';
 import { causeOf } from './cause.ts';
 import { refusedJob } from './errors.ts';
 import type { JobKind } from './jobs.ts';
@@ -20,6 +23,9 @@ export const actOnVerdict: JobKind<'act-on-verdict'> = {
     // A device that is in order again by now is left alone: the bundle may lock or wipe it.
     const lasts = state.verdict?.violations.some((known) => known.rule === rule && known.since === since);
     if (state.status !== 'enrolled' || !lasts) return { outcome: 'violation-over' };
+    const tenant = await deps.handler.load(tenantDecider, { tenantId, id: tenantId });
+    const fault = standingFault(standingOf(tenant.state), isoTime(deps.clock()), state.platform);
+    if (fault) return { outcome: fault.refused };
     const handled = await deps.handler.handle(
       taskBundleDecider,
       { tenantId, id: taskBundleId },

@@ -2,9 +2,18 @@
  * What an event leads to: pure, from one event to the jobs it asks for. Called by reactor.ts.
  */
 import type { CompliancePolicyEvent } from '../domain/compliance-policy/compliance-policy.ts';
+import type { DeploymentEvent } from '../domain/deployment/deployment.ts';
 import type { DeviceEvent } from '../domain/device/device.ts';
 import type { GroupEvent } from '../domain/group/group.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../domain/ids.ts';
+import type {
+  CompliancePolicyId,
+  DeploymentId,
+  DeviceId,
+  GroupId,
+  PolicyId,
+  TaskBundleId,
+  TenantId,
+} from '../domain/ids.ts';
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
@@ -20,6 +29,7 @@ export const reactedCategories = [
   'tenant',
   'group',
   'compliance-policy',
+  'deployment',
 ] as const;
 
 const originOf = (event: StoredEvent): Origin => ({
@@ -77,6 +87,14 @@ const reviewFleet = (event: StoredEvent, scope: ReviewScope): JobRequest[] => [
   { queue: 'review-fleet', jobId: event.id, data: { origin: originOf(event), scope } },
 ];
 
+/** One job for each tenant, so that one that fails keeps no other waiting. */
+const deployTemplate = (event: StoredEvent): JobRequest[] =>
+  (event.data as { readonly tenantIds: readonly TenantId[] }).tenantIds.map((tenantId) => ({
+    queue: 'deploy-template',
+    jobId: `${event.id}.${tenantId}`,
+    data: { origin: originOf(event), deploymentId: event.entityId as DeploymentId, tenantId },
+  }));
+
 /** The jobs that an event asks for; most events ask for none. */
 export const react = (event: StoredEvent): JobRequest[] => {
   const type = event.type as (
@@ -86,6 +104,7 @@ export const react = (event: StoredEvent): JobRequest[] => {
     | TenantEvent
     | GroupEvent
     | CompliancePolicyEvent
+    | DeploymentEvent
   )['type'];
   switch (type) {
     case 'TaskBundleTransferred':
@@ -100,6 +119,8 @@ export const react = (event: StoredEvent): JobRequest[] => {
           },
         },
       ];
+    case 'DeploymentStarted':
+      return deployTemplate(event);
     case 'PolicyRevised':
       return [
         {

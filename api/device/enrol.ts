@@ -11,6 +11,8 @@ import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
 import type { EnrolmentState } from '../../domain/enrolment/enrolment.ts';
 import type { DeviceId, EnrolmentId, TenantId } from '../../domain/ids.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
+import { standingOf } from '../../domain/tenant/standing.ts';
+import type { ExistingTenant } from '../../domain/tenant/tenant.ts';
 import { isoTime } from '../../platform/clock.ts';
 import { complianceInForce } from '../../platform/compliance-in-force.ts';
 import type { ServerConfig } from '../../platform/config.ts';
@@ -23,7 +25,7 @@ import type { Answer } from './answer.ts';
 import { readJson } from './body.ts';
 import { nextSyncSeconds } from './compose.ts';
 import { deviceTokenOf } from './identify.ts';
-import { servedTenant } from './policies-in-force.ts';
+import { mayStoreApps, servedTenant } from './policies-in-force.ts';
 import type { Throttle } from './throttle.ts';
 import { type EnrolReply, type EnrolRequest, enrolRequest, parseBody } from './wire.ts';
 
@@ -35,6 +37,7 @@ interface Enrolling {
   readonly enrolmentId: EnrolmentId;
   readonly request: EnrolRequest;
   readonly tokenHash: string;
+  readonly tenant: ExistingTenant;
 }
 
 /** Makes the command on the device as it is now; a registered device keeps the group that it was given. */
@@ -42,8 +45,9 @@ const enrolOn =
   (deps: Deps, enrolling: Enrolling, enrolment: Enrolment, registered: DeviceId | null) =>
   async (now: string): Promise<EnrolDevice> => {
     const { tenantId, enrolmentId, request, tokenHash } = enrolling;
-    const { requestId, platform, inventory, apps, push } = request;
+    const { requestId, platform, inventory, push } = request;
     const { ownership, userEmail } = enrolment;
+    const apps = mayStoreApps(enrolling.tenant, ownership) ? request.apps : undefined;
     const device = registered && (await deps.handler.load(deviceDecider, { tenantId, id: registered })).state;
     const groupId = enrolment.groupId ?? (device ? device.groupId : null);
     const compliance = await complianceInForce(deps.handler, tenantId, groupId, 0);
@@ -80,7 +84,14 @@ const enrolDevice = async (
   const used = await handler.handle(
     enrolmentDecider,
     { tenantId, id: enrolmentId },
-    (now) => ({ type: 'UseEnrolment' as const, now, deviceId: proposed, platform, requestId }),
+    (now) => ({
+      type: 'UseEnrolment' as const,
+      now,
+      deviceId: proposed,
+      platform,
+      requestId,
+      standing: standingOf(enrolling.tenant),
+    }),
     { actor: { kind: 'device', id: proposed }, commandId },
   );
   if (isRefusal(used)) return used;
@@ -118,7 +129,7 @@ export const enrol = async (
   const { state: enrolment } = await deps.handler.load(enrolmentDecider, { tenantId, id: enrolmentId });
   if (enrolment.status === 'none') return { refusal: refuse('enrolment-missing', { field: 'code' }) };
   const secret = newSecret();
-  const enrolling = { tenantId, enrolmentId, request, tokenHash: hashSecret(secret) };
+  const enrolling = { tenantId, enrolmentId, request, tokenHash: hashSecret(secret), tenant };
   const fault = await rehearse(deps, enrolling, enrolment);
   if (fault) return { refusal: fault };
   const enrolled = await enrolDevice(deps, enrolling, enrolment);

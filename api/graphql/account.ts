@@ -9,6 +9,7 @@ import { email, name } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { newId } from '../../platform/new-id.ts';
 import { type AccountRow, findAccount, listAccounts } from '../../projections/accounts.ts';
+import { whileLastIsKnown } from '../last-administrator.ts';
 import { reserve } from '../reservation.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
@@ -138,11 +139,12 @@ mutation('disableAccount', {
   run: async (input, context) => {
     const { tenantId, accountId: own } = signedIn(context);
     const id = input.accountId;
-    // Whoever is signed in stays able to undo what was done: a tenant never loses its last account this way.
-    if (id === own)
-      throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
     await requireAccount(context, id);
-    const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
+    const done = await whileLastIsKnown(context.deps, tenantId, id, async (last) => {
+      if (id === own && !last)
+        throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
+      return act(context, accountDecider, id, { type: 'DisableAccount', last });
+    });
     await context.credentials.sessions.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
   },

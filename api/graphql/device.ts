@@ -21,7 +21,13 @@ import { DeviceConnection } from './device-type.ts';
 import { act, payloadOf, settle } from './effect.ts';
 import { ComplianceStatus, DeviceStatus, MailAccess, Ownership, Platform } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireDevice, requireGroup, requirePolicies, requirePolicy } from './references.ts';
+import {
+  requireDevice,
+  requireGroup,
+  requirePolicies,
+  requirePolicy,
+  requireStanding,
+} from './references.ts';
 import { Device } from './refs.ts';
 import { TaskInput } from './task-type.ts';
 
@@ -233,6 +239,7 @@ mutation('queueTask', {
     const id = input.deviceId;
     await requireDevice(context, id);
     const policies = await requirePolicies(context, [input.task]);
+    const standing = await requireStanding(context);
     const transferId = newId('trf');
     const tasks = [{ ...input.task, taskId: newId('tsk') }];
     const done = await act(context, deviceDecider, id, (now) => ({
@@ -242,6 +249,7 @@ mutation('queueTask', {
       taskBundleId: null,
       tasks,
       policies,
+      standing,
     }));
     return { id, ...(await settle(context, done)) };
   },

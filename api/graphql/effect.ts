@@ -36,10 +36,13 @@ export const EffectInterface = builder.interfaceRef<Effect>('Effect').implement(
 });
 
 /** The cause of what the signed-in account does in this request. */
-export const causeOf = (context: ApiContext): Cause => ({
-  actor: { kind: 'account', id: signedIn(context).accountId },
-  commandId: context.requestId,
-});
+export const causeOf = (context: ApiContext): Cause => {
+  const { accountId, support } = signedIn(context);
+  return {
+    actor: { kind: 'account', id: accountId, ...(support ? { support } : {}) },
+    commandId: context.requestId,
+  };
+};
 
 /** Throws a refusal, to be answered as the typed result. */
 export const refuseIf = (refusal: Refusal | undefined): void => {

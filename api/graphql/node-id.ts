@@ -15,6 +15,8 @@ export const nodeTypes: Readonly<Record<string, string>> = {
   trf: 'Transfer',
   tsk: 'Task',
   prx: 'Proxy',
+  tpl: 'Template',
+  dpl: 'Deployment',
 };
 
 /** Name of the node type of an id; an empty string when it is no id of Muster's. */

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type * as ids from '../../domain/ids.ts';
 import { findAccount } from '../../projections/accounts.ts';
 import { findCompliancePolicy } from '../../projections/compliance-policies.ts';
+import { findDeployment } from '../../projections/deployments.ts';
 import { findDevice } from '../../projections/devices.ts';
 import { findEnrolment } from '../../projections/enrolments.ts';
 import { findGroup } from '../../projections/groups.ts';
@@ -12,6 +13,7 @@ import { findPolicy } from '../../projections/policies.ts';
 import { findProxy } from '../../projections/proxies.ts';
 import { findTaskBundle } from '../../projections/task-bundles.ts';
 import { findTask } from '../../projections/tasks.ts';
+import { findTemplate } from '../../projections/templates.ts';
 import { findTransfer } from '../../projections/transfers.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
@@ -35,6 +37,9 @@ const finders: Readonly<Record<string, Find>> = {
   Transfer: ({ deps, ...context }, id) => findTransfer(deps.sql, tenantOf(context), id as ids.TransferId),
   Task: ({ deps, ...context }, id) => findTask(deps.sql, tenantOf(context), id as ids.TaskId),
   Proxy: ({ deps, ...context }, id) => findProxy(deps.sql, tenantOf(context), id as ids.ProxyId),
+  Template: ({ deps, ...context }, id) => findTemplate(deps.sql, tenantOf(context), id as ids.TemplateId),
+  Deployment: ({ deps, ...context }, id) =>
+    findDeployment(deps.sql, tenantOf(context), id as ids.DeploymentId),
 };
 
 const tenantOf = (context: Pick<ApiContext, 'credential'>) => signedIn(context).tenantId;

@@ -10,6 +10,7 @@ import type {
   CompliancePolicyRow,
   CompliancePolicyVersionRow,
 } from '../../projections/compliance-policies.ts';
+import type { DeploymentRow } from '../../projections/deployments.ts';
 import type { DeviceRow } from '../../projections/devices.ts';
 import type { EnrolmentRow } from '../../projections/enrolments.ts';
 import type { GroupRow } from '../../projections/groups.ts';
@@ -17,6 +18,7 @@ import type { PolicyRow, PolicyVersionRow } from '../../projections/policies.ts'
 import type { ProxyRow } from '../../projections/proxies.ts';
 import type { TaskBundleRow } from '../../projections/task-bundles.ts';
 import type { TaskRow } from '../../projections/tasks.ts';
+import type { TemplateRow } from '../../projections/templates.ts';
 import type { TenantRow } from '../../projections/tenants.ts';
 import type { TransferRow } from '../../projections/transfers.ts';
 import { builder } from './builder.ts';
@@ -28,6 +30,7 @@ export const AuditEntry = builder.objectRef<AuditRow>('AuditEntry');
 export const CompliancePolicy = builder.objectRef<CompliancePolicyRow>('CompliancePolicy');
 export const CompliancePolicyVersion =
   builder.objectRef<CompliancePolicyVersionRow>('CompliancePolicyVersion');
+export const Deployment = builder.objectRef<DeploymentRow>('Deployment');
 export const Device = builder.objectRef<DeviceRow>('Device');
 export const DeviceApp = builder.objectRef<DeviceAppRow>('DeviceApp');
 export const DeviceGroup = builder.objectRef<GroupRow>('DeviceGroup');
@@ -37,5 +40,6 @@ export const PolicyVersion = builder.objectRef<PolicyVersionRow>('PolicyVersion'
 export const EasProxy = builder.objectRef<ProxyRow>('Proxy');
 export const Task = builder.objectRef<TaskRow>('Task');
 export const TaskBundle = builder.objectRef<TaskBundleRow>('TaskBundle');
+export const Template = builder.objectRef<TemplateRow>('Template');
 export const Tenant = builder.objectRef<TenantRow>('Tenant');
 export const Transfer = builder.objectRef<TransferRow>('Transfer');

@@ -7,6 +7,7 @@ import './app.ts';
 import './audit.ts';
 import './compliance-policy.ts';
 import './dead-job.ts';
+import './deployment.ts';
 import './device.ts';
 import './device-changes.ts';
 import './enrolment.ts';
@@ -15,7 +16,9 @@ import './node.ts';
 import './policy.ts';
 import './proxy.ts';
 import './session.ts';
+import './support.ts';
 import './task-bundle.ts';
+import './template.ts';
 import './tenant.ts';
 import { builder } from './builder.ts';
 

@@ -6,10 +6,11 @@ import type { AccountState } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
-import { slug, type TenantState } from '../../domain/tenant/tenant.ts';
+import { operatorTenantId, slug, type TenantState } from '../../domain/tenant/tenant.ts';
 import { email } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { findAccount } from '../reservation.ts';
+import { leaveTenant } from '../support.ts';
 import { chosenPassword } from '../vault/passwords.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
@@ -28,7 +29,11 @@ const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
     accountId: t.id({ resolve: (_viewer, _args, context) => signedIn(context).accountId }),
     email: t.string({ resolve: ({ account }) => account.email }),
     name: t.string({ resolve: ({ account }) => account.name }),
-    role: t.field({ type: Role, resolve: ({ account }) => account.role }),
+    role: t.field({ type: Role, resolve: (_viewer, _args, context) => signedIn(context).role }),
+    support: t.boolean({
+      description: 'True: an operator within a tenant that grants support access.',
+      resolve: (_viewer, _args, context) => signedIn(context).support,
+    }),
     mustChangePassword: t.boolean({
       description: 'True: nothing but changePassword and signOut is possible before.',
       resolve: (_viewer, _args, context) => signedIn(context).mustChangePassword,
@@ -45,8 +50,9 @@ builder.queryField('viewer', (t) =>
     description: 'The signed-in account.',
     authScopes: { signedIn: true },
     resolve: async (_root, _args, context) => {
-      const { tenantId, accountId } = signedIn(context);
-      const account = await stateOf(context, accountDecider, accountId);
+      const { tenantId, accountId, support } = signedIn(context);
+      const home = { tenantId: support ? operatorTenantId : tenantId, id: accountId };
+      const { state: account } = await context.deps.handler.load(accountDecider, home);
       const tenant = await stateOf(context, tenantDecider, tenantId);
       if (account.status === 'none' || tenant.status === 'none')
         throw new MusterError('unauthenticated', 'the account is gone');
@@ -110,6 +116,7 @@ const signIn = async (entry: Entry, context: ApiContext): Promise<SignedIn> => {
   if (tenant.state.status === 'none' || account.state.status === 'none')
     throw new MusterError('unauthenticated', 'tenant, e-mail or password is wrong');
   if (tenant.state.status === 'suspended') refuseIf(refuse('tenant-suspended'));
+  if (tenant.state.status === 'deleted') refuseIf(refuse('tenant-deleted'));
   if (account.state.status === 'disabled') refuseIf(refuse('account-disabled'));
   const session = await sessions.open(tenantId, accountId);
   await passwords.recordSignIn(owner);
@@ -138,8 +145,9 @@ mutation('signOut', {
   type: SignOutPayload,
   input: (t) => ({ everywhere: t.boolean({ required: true, defaultValue: false }) }),
   run: async (input, context) => {
-    const { tenantId, accountId, token } = signedIn(context);
-    if (input.everywhere) await context.credentials.sessions.endAll(tenantId, accountId);
+    const { tenantId, accountId, token, support } = signedIn(context);
+    if (support) await leaveTenant(context);
+    else if (input.everywhere) await context.credentials.sessions.endAll(tenantId, accountId);
     else await context.credentials.sessions.end(token);
     return { signedOut: true };
   },
@@ -160,7 +168,8 @@ mutation('changePassword', {
       .validate(chosenPassword),
   }),
   run: async (input, context) => {
-    const { tenantId, accountId, token } = signedIn(context);
+    const { tenantId, accountId, token, support } = signedIn(context);
+    if (support) throw new MusterError('forbidden', 'support has no password here');
     const { attempts, passwords, sessions } = context.credentials;
     const pauseSeconds = await attempts.begin(accountId, context.address);
     if (pauseSeconds > 0)

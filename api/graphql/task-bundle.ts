@@ -19,7 +19,7 @@ import { type ApiContext, signedIn } from './context.ts';
 import { act, payloadOf, settle } from './effect.ts';
 import { Platform, PolicyStatus, TaskTypeName } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireDevice, requireGroup, requirePolicies } from './references.ts';
+import { requireAbleToBegin, requireDevice, requireGroup, requirePolicies } from './references.ts';
 import { TaskBundle, Transfer } from './refs.ts';
 import { TaskConnection, TaskInput } from './task-type.ts';
 
@@ -226,6 +226,7 @@ mutation('transferTaskBundle', {
   }),
   run: async (input, context) => {
     const target = await targetOf(context, input);
+    await requireAbleToBegin(context, null);
     const id = newId('trf');
     const done = await act(context, taskBundleDecider, input.taskBundleId, {
       type: 'TransferTaskBundle',

@@ -29,6 +29,14 @@ const migrations: readonly string[] = [
      free_at timestamptz not null,
      last_at timestamptz not null);
    create index on vault.attempts (last_at);`,
+  `create table vault.support_sessions (
+     token_hash text primary key,
+     tenant_id text not null,
+     account_id text not null,
+     opened_by text not null,
+     until timestamptz not null);
+   create index on vault.support_sessions (tenant_id);
+   create index on vault.support_sessions (until);`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -37,8 +37,8 @@ const cases = casesOf(accountDecider, {
     ],
   },
   DisableAccount: {
-    accepts: [{ given: [created], when: { type: 'DisableAccount' }, events: [disabled] }],
-    refuses: [{ given: [], when: { type: 'DisableAccount' }, refused: 'account-missing' }],
+    accepts: [{ given: [created], when: { type: 'DisableAccount', last: false }, events: [disabled] }],
+    refuses: [{ given: [], when: { type: 'DisableAccount', last: false }, refused: 'account-missing' }],
   },
   EnableAccount: {
     accepts: [
