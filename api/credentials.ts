@@ -98,7 +98,16 @@ export const identifyAccount = async (
   if (tenant.state.status !== 'active' || account.state.status !== 'enabled') return null;
   const { role } = account.state;
   const permissions = permissionsOf(role);
-  return { kind: 'account', tenantId, accountId, role, permissions, mustChangePassword, token, support: false };
+  return {
+    kind: 'account',
+    tenantId,
+    accountId,
+    role,
+    permissions,
+    mustChangePassword,
+    token,
+    support: false,
+  };
 };
 
 /** The role that support has in a tenant, by the level of its access. */

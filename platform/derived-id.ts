@@ -14,10 +14,9 @@ interface Derived {
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
 const hashChars = (key: string): string =>
-  Array.from(
-    createHash('sha256').update(key).digest().subarray(0, 16),
-    (byte) => alphabet[byte & 31],
-  ).join('');
+  Array.from(createHash('sha256').update(key).digest().subarray(0, 16), (byte) => alphabet[byte & 31]).join(
+    '',
+  );
 
 /** An id of that kind: sorted by `at` (ISO 8601, UTC) like new ones, its 80 random bits taken from a hash of `key`. */
 export const derivedId = <Prefix extends keyof Derived>(

@@ -101,13 +101,7 @@ export const auditProjection: Projection = {
       ],
     },
   ],
-  apply: (tx, events) =>
-    saveRows(
-      tx,
-      'audit',
-      ['at', 'position'],
-      events.flatMap(rowsOf),
-    ),
+  apply: (tx, events) => saveRows(tx, 'audit', ['at', 'position'], events.flatMap(rowsOf)),
 };
 
 const columns = columnsOf<AuditRow>({

@@ -104,7 +104,10 @@ export const tenantActivityProjection: Projection = {
         columns: ['tenant_id', 'registered', 'enrolled', 'unenrolled', 'last_activity_at'],
       },
     },
-    { name: 'tenant_devices', columns: `device_id ${key} not null, ${foldedColumns}, primary key (tenant_id, device_id)` },
+    {
+      name: 'tenant_devices',
+      columns: `device_id ${key} not null, ${foldedColumns}, primary key (tenant_id, device_id)`,
+    },
   ],
   apply,
 };

@@ -73,11 +73,7 @@ export const tenantsProjection: Projection = {
       columns: `name text not null, name_key ${key} not null, slug ${key} not null, kind text not null,
         status text not null, compliance_policy_id ${key}, created_at ${key} not null, purge_after ${key},
         ${foldedColumns}, primary key (tenant_id)`,
-      indexes: [
-        '(slug)',
-        '(name_key, tenant_id)',
-        '(purge_after, tenant_id) where purge_after is not null',
-      ],
+      indexes: ['(slug)', '(name_key, tenant_id)', '(purge_after, tenant_id) where purge_after is not null'],
       operator: { view: 'all_tenants', columns: operatorColumns },
     },
   ],

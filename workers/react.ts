@@ -17,8 +17,8 @@ import type {
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
-import type { StoredEvent } from '../platform/event-store.ts';
 import { derivedId } from '../platform/derived-id.ts';
+import type { StoredEvent } from '../platform/event-store.ts';
 import type { JobRequest, Origin, ReviewScope } from './jobs.ts';
 
 /** Categories whose events lead to jobs. */

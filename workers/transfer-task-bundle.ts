@@ -15,11 +15,11 @@ import {
 import type { Task } from '../domain/task-bundle/tasks/index.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
 import { standingOf } from '../domain/tenant/standing.ts';
+import { derivedId } from '../platform/derived-id.ts';
 import { MusterError } from '../platform/errors.ts';
 import { type StoredEvent, streamName } from '../platform/event-store.ts';
 import { listGroupDevices } from '../projections/devices.ts';
 import { causeOf } from './cause.ts';
-import { derivedId } from '../platform/derived-id.ts';
 import { eachOf } from './in-turn.ts';
 import type { JobData, JobKind, Parts, RunningJob } from './jobs.ts';
 import { everyPage, untilProjected } from './pages.ts';

@@ -30,7 +30,8 @@ const checkApps = ({ apps }: SyncRequest, state: DeviceState): void => {
 
 /** The report as it may be stored: of apps that nobody may see, what is known is withdrawn. */
 const permitted = (request: SyncRequest, state: DeviceState, tenant: ExistingTenant): SyncRequest => {
-  if (mayStoreApps(tenant, state.ownership) || (request.apps === undefined && !state.appsKnown)) return request;
+  if (mayStoreApps(tenant, state.ownership) || (request.apps === undefined && !state.appsKnown))
+    return request;
   return { ...request, apps: { complete: true, installed: [] } };
 };
 

@@ -174,9 +174,7 @@ const DeploymentTenantType = builder.objectRef<DeploymentTenantRow>('DeploymentT
       type: CountsType,
       nullable: true,
       resolve: ({ result }) =>
-        result?.outcome === 'done'
-          ? (result as Extract<DeploymentResult, { outcome: 'done' }>).counts
-          : null,
+        result?.outcome === 'done' ? (result as Extract<DeploymentResult, { outcome: 'done' }>).counts : null,
     }),
     at: t.expose('at', { type: 'DateTime', nullable: true }),
   }),
@@ -236,7 +234,8 @@ const targetsOf = async (
   } while (after !== undefined && found.length <= tenantsPerDeployment);
   const missing = (tenantIds ?? []).find((id) => !found.includes(id as TenantId));
   if (missing) throw new RefusedError(refuse('tenant-missing', { field: 'tenantIds', detail: missing }));
-  if (found.length === 0) throw new MusterError('invalid-input', 'there is no tenant', { field: 'tenantIds' });
+  if (found.length === 0)
+    throw new MusterError('invalid-input', 'there is no tenant', { field: 'tenantIds' });
   if (found.length > tenantsPerDeployment)
     throw new MusterError('invalid-input', `at most ${tenantsPerDeployment} at once`, { field: 'tenantIds' });
   return found;

@@ -8,7 +8,14 @@ import type { Decider } from '../../domain/decider.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import type { DeviceState } from '../../domain/device/device.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId, TemplateId } from '../../domain/ids.ts';
+import type {
+  CompliancePolicyId,
+  DeviceId,
+  GroupId,
+  PolicyId,
+  TaskBundleId,
+  TemplateId,
+} from '../../domain/ids.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import type { PolicyState } from '../../domain/policy/policy.ts';
 import { type RefusalCode, refuse } from '../../domain/refusals.ts';

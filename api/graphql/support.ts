@@ -73,6 +73,6 @@ mutation('enterTenant', {
     const entered = await enterTenant(context, signedIn(context), input.tenantId, context.requestId);
     if (isRefusal(entered)) throw new RefusedError(entered);
     const { position: _, ...rest } = entered;
-    return { ...rest, ...(await settle(context, entered)) } ;
+    return { ...rest, ...(await settle(context, entered)) };
   },
 });

@@ -58,7 +58,12 @@ const typedContent = z
   .unknown()
   .transform((given) => {
     if (typeof given !== 'object' || given === null) return given;
-    const prefixes = { policies: 'pol', taskBundles: 'bdl', compliancePolicies: 'cmp', groups: 'grp' } as const;
+    const prefixes = {
+      policies: 'pol',
+      taskBundles: 'bdl',
+      compliancePolicies: 'cmp',
+      groups: 'grp',
+    } as const;
     return Object.fromEntries(
       Object.entries(given).map(([section, items]) => {
         const prefix = prefixes[section as keyof typeof prefixes];

@@ -110,7 +110,10 @@ type InputBuilder = PothosSchemaTypes.InputFieldBuilder<Types, 'InputObject'>;
 const changeFields = (t: InputBuilder) => ({
   description: t.string().validate(tenantDescription.nullish()),
   validUntil: t
-    .field({ type: 'DateTime', description: 'Null: without end. Expiry stops new tasks and enrolments only.' })
+    .field({
+      type: 'DateTime',
+      description: 'Null: without end. Expiry stops new tasks and enrolments only.',
+    })
     .validate(time.nullish()),
   platforms: t.field({ type: [Platform] }).validate(chosenPlatforms.nullish()),
   privacy: t.field({ type: PrivacyInput }),
@@ -140,7 +143,9 @@ mutation('createTenant', {
       .validate(slug),
     administratorEmail: t.string({ required: true }).validate(email),
     administratorName: t.string({ required: true }).validate(name),
-    templateId: t.id({ description: 'Applied at once, at its present version.' }).validate(templateId.nullish()),
+    templateId: t
+      .id({ description: 'Applied at once, at its present version.' })
+      .validate(templateId.nullish()),
     ...changeFields(t),
   }),
   run: async (input, context) => {
@@ -159,7 +164,8 @@ mutation('createTenant', {
 });
 
 mutation('editTenant', {
-  description: 'Changes what is given; the rest stays as it is. Null removes a description or the end of validity.',
+  description:
+    'Changes what is given; the rest stays as it is. Null removes a description or the end of validity.',
   permission: 'operator.tenants',
   type: TenantPayload,
   input: (t) => ({ tenantId: t.id({ required: true }).validate(tenantId), ...changeFields(t) }),

@@ -38,7 +38,8 @@ export const initialAccount: AccountState = { status: 'none' };
 
 /** Folds one fact into the state. */
 export const evolveAccount = (state: AccountState, { type, data }: Fact<AccountEvent>): AccountState => {
-  if (type === 'AccountCreated') return { status: 'enabled', mustChangePassword: false, inTenants: [], ...data };
+  if (type === 'AccountCreated')
+    return { status: 'enabled', mustChangePassword: false, inTenants: [], ...data };
   if (state.status === 'none') return state;
   switch (type) {
     case 'AccountPasswordChanged':

@@ -24,7 +24,11 @@ export type DeploymentCommand =
       readonly overwrite: boolean;
       readonly tenantIds: readonly TenantId[];
     }
-  | { readonly type: 'RecordDeploymentResult'; readonly tenantId: TenantId; readonly result: DeploymentResult };
+  | {
+      readonly type: 'RecordDeploymentResult';
+      readonly tenantId: TenantId;
+      readonly result: DeploymentResult;
+    };
 
 /** Decides one command: see the refusals it names. The last result finishes the deployment. */
 export const decideDeployment = (

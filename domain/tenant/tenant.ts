@@ -13,7 +13,7 @@ import {
   templateId,
   tenantId,
 } from '../ids.ts';
-import { line, name, type Platform, platform, platforms as allPlatforms, time } from '../text.ts';
+import { platforms as allPlatforms, line, name, type Platform, platform, time } from '../text.ts';
 
 /** Short name that people type at sign-in: lower-case letters, digits and hyphens, unique in the installation. */
 export const slug = z
