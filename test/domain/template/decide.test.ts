@@ -93,7 +93,10 @@ const cases = casesOf(templateDecider, {
       },
       {
         given: [created],
-        when: { type: 'ReviseTemplate', content: contentOf({ policies: [{ ...policy, platforms: ['ios'] }] }) },
+        when: {
+          type: 'ReviseTemplate',
+          content: contentOf({ policies: [{ ...policy, platforms: ['ios'] }] }),
+        },
         refused: 'template-invalid',
         field: 'content',
       },
@@ -116,7 +119,13 @@ test('what others name comes first, and nothing is lost', () => {
 });
 
 test('a plan tells new, revised, unchanged, drifted and conflicting items apart', () => {
-  const item = { kind: 'group' as const, key: idOf('grp', 1), id: 'own', name: 'Sales', value: { name: 'new' } };
+  const item = {
+    kind: 'group' as const,
+    key: idOf('grp', 1),
+    id: 'own',
+    name: 'Sales',
+    value: { name: 'new' },
+  };
   const plan = (present: Present | undefined, rest: Partial<PlanInput> = {}) => {
     const [planned] = planTemplate({
       items: [item],

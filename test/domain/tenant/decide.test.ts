@@ -135,11 +135,17 @@ const cases = casesOf(tenantDecider, {
       },
     ],
     refuses: [
-      { given: [created, requested, begun], when: { type: 'CancelTenantDeletion' }, refused: 'tenant-deleted' },
+      {
+        given: [created, requested, begun],
+        when: { type: 'CancelTenantDeletion' },
+        refused: 'tenant-deleted',
+      },
     ],
   },
   BeginTenantPurge: {
-    accepts: [{ given: [created, requested], when: { type: 'BeginTenantPurge', now: later }, events: [begun] }],
+    accepts: [
+      { given: [created, requested], when: { type: 'BeginTenantPurge', now: later }, events: [begun] },
+    ],
     refuses: [
       { given: [created], when: { type: 'BeginTenantPurge', now: later }, refused: 'tenant-not-deleted' },
       {
@@ -161,7 +167,11 @@ const cases = casesOf(tenantDecider, {
   },
   GrantSupportAccess: {
     accepts: [
-      { given: [created, suspended], when: { type: 'GrantSupportAccess', ...granted.data }, events: [granted] },
+      {
+        given: [created, suspended],
+        when: { type: 'GrantSupportAccess', ...granted.data },
+        events: [granted],
+      },
     ],
     refuses: [
       {
