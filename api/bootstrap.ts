@@ -8,12 +8,13 @@ import type { AccountId } from '../domain/ids.ts';
 import { licenceDecider } from '../domain/licence/decide.ts';
 import { isRefusal } from '../domain/refusals.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
+import { operatorTenantId } from '../domain/tenant/tenant.ts';
 import type { Deps } from '../platform/deps.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { Cause } from '../platform/handle.ts';
 import { theLicence } from '../platform/licence.ts';
 import { newUuid } from '../platform/new-id.ts';
-import { operatorTenantId, reserve } from './reservation.ts';
+import { reserve } from './reservation.ts';
 import { migrateVault } from './vault/migrations.ts';
 import { openPasswords } from './vault/passwords.ts';
 

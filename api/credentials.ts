@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AnyRole } from '../domain/account/account.ts';
 import { accountDecider } from '../domain/account/decide.ts';
 import type { Permission } from '../domain/account/permissions.ts';
-import { role as builtInRole, permissionsOf } from '../domain/account/roles.ts';
+import { role as builtInRole, permissionsOf, supportPermissionsOf } from '../domain/account/roles.ts';
 import { apiKeyDecider } from '../domain/api-key/decide.ts';
 import {
   type AccountId,
@@ -20,6 +20,8 @@ import {
 import { proxyDecider } from '../domain/proxy/decide.ts';
 import { roleDecider } from '../domain/role/decide.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
+import { standingSupport } from '../domain/tenant/standing.ts';
+import { operatorTenantId } from '../domain/tenant/tenant.ts';
 import { isoTime } from '../platform/clock.ts';
 import type { Deps } from '../platform/deps.ts';
 import type { Actor } from '../platform/event-store.ts';
@@ -29,11 +31,13 @@ import { type Attempts, openAttempts } from './vault/attempts.ts';
 import { migrateVault } from './vault/migrations.ts';
 import { openPasswords, type Passwords } from './vault/passwords.ts';
 import { openSessions, type Sessions } from './vault/sessions.ts';
+import { isSupportToken, openSupportSessions, type SupportSessions } from './vault/support-sessions.ts';
 
 /** The opened vault. */
 export interface Credentials {
   readonly passwords: Passwords;
   readonly sessions: Sessions;
+  readonly supportSessions: SupportSessions;
   readonly attempts: Attempts;
   readonly apiKeyUses: ApiKeyUses;
 }
@@ -52,6 +56,8 @@ export interface AccountCredential extends Caller {
   readonly kind: 'account';
   readonly accountId: AccountId;
   readonly mustChangePassword: boolean;
+  /** An operator within the tenant, by its support access: the account is one of the operator tenant. */
+  readonly support: boolean;
 }
 
 /** A program with an API key of the tenant. */
@@ -66,7 +72,7 @@ export type Credential = AccountCredential | ApiKeyCredential;
 /** The credential as the cause of events. */
 export const actorOf = (credential: Credential): Actor =>
   credential.kind === 'account'
-    ? { kind: 'account', id: credential.accountId }
+    ? { kind: 'account', id: credential.accountId, ...(credential.support ? { support: true } : {}) }
     : { kind: 'api-key', id: credential.apiKeyId };
 
 /** A registered proxy. */
@@ -87,6 +93,7 @@ export const openCredentials = async (
   await migrateVault(deps.sql);
   return {
     passwords: await openPasswords(deps.sql, deps.clock),
+    supportSessions: openSupportSessions(deps.sql, deps.clock),
     sessions: openSessions(deps.sql, deps.clock, config.sessionIdleMinutes),
     attempts: openAttempts(deps.sql, deps.clock),
     apiKeyUses: openApiKeyUses(deps.sql, deps.clock),
@@ -102,11 +109,12 @@ export const bearerToken = (req: Pick<IncomingMessage, 'headers'>): string | und
  * a use of the session unless `use` is false: a stream that is only watched does not keep one alive.
  */
 const identifyAccount = async (
-  deps: Pick<Deps, 'handler'>,
+  deps: Pick<Deps, 'handler' | 'clock'>,
   credentials: Credentials,
   token: string | undefined,
   options: { readonly use?: boolean } = {},
 ): Promise<AccountCredential | null> => {
+  if (token !== undefined && isSupportToken(token)) return identifySupport(deps, credentials, token);
   const session = token === undefined ? null : await credentials.sessions.find(token, options);
   if (!session || token === undefined) return null;
   const { tenantId, accountId, mustChangePassword } = session;
@@ -116,7 +124,51 @@ const identifyAccount = async (
   ]);
   if (tenant.state.status !== 'active' || account.state.status !== 'enabled') return null;
   const { role, permissions } = await roleInForce(deps, tenantId, account.state.role);
-  return { kind: 'account', tenantId, accountId, role, permissions, mustChangePassword, token };
+  return {
+    kind: 'account',
+    tenantId,
+    accountId,
+    role,
+    permissions,
+    mustChangePassword,
+    token,
+    support: false,
+  };
+};
+
+/** The role that support has in a tenant, by the level of its access. */
+const supportRoles = { read: 'read-only', change: 'administrator' } as const;
+
+/**
+ * The operator that a support token stands for, within the tenant that it entered; null when the tenant's grant, the
+ * operator's account or the session has ended. A suspended tenant can be entered, one that was deleted cannot.
+ */
+const identifySupport = async (
+  { handler, clock }: Pick<Deps, 'handler' | 'clock'>,
+  credentials: Credentials,
+  token: string,
+): Promise<AccountCredential | null> => {
+  const session = await credentials.supportSessions.find(token);
+  if (!session) return null;
+  const { tenantId, accountId } = session;
+  const [tenant, account] = await Promise.all([
+    handler.load(tenantDecider, { tenantId, id: tenantId }, { maxAgeMs }),
+    handler.load(accountDecider, { tenantId: operatorTenantId, id: accountId }, { maxAgeMs }),
+  ]);
+  const grant = standingSupport(tenant.state, isoTime(clock()));
+  if (grant === null || account.state.status !== 'enabled' || account.state.role !== 'operator') return null;
+  const role = supportRoles[grant.level];
+  const permissions = supportPermissionsOf(role);
+  return {
+    kind: 'account',
+    tenantId,
+    accountId,
+    role,
+    permissions,
+    mustChangePassword: false,
+    token,
+    support: true,
+  };
 };
 
 const nothingAllowed: ReadonlySet<Permission> = new Set();

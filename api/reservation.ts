@@ -11,8 +11,6 @@ import { tenantDecider } from '../domain/tenant/decide.ts';
 import { operatorTenantId } from '../domain/tenant/tenant.ts';
 import type { Cause, Handler } from '../platform/handle.ts';
 
-export { operatorTenantId };
-
 /** A value that is unique: a tenant's short name, or an account's e-mail within `tenantId`. */
 export type Unique =
   | { readonly kind: 'tenant-slug'; readonly value: string }

@@ -8,6 +8,7 @@ import { accountDecider } from './account/decide.ts';
 import { apiKeyDecider } from './api-key/decide.ts';
 import { compliancePolicyDecider } from './compliance-policy/decide.ts';
 import type { Decider } from './decider.ts';
+import { deploymentDecider } from './deployment/decide.ts';
 import { deviceDecider } from './device/decide.ts';
 import { enrolmentDecider } from './enrolment/decide.ts';
 import { groupDecider } from './group/decide.ts';
@@ -19,6 +20,7 @@ import { roleDecider } from './role/decide.ts';
 import { safeguardDecider } from './safeguard/decide.ts';
 import { seatDecider } from './seat/decide.ts';
 import { taskBundleDecider } from './task-bundle/decide.ts';
+import { templateDecider } from './template/decide.ts';
 import { tenantDecider } from './tenant/decide.ts';
 
 /** A decider whose state, command and event types are not known statically. */
@@ -31,6 +33,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     accountDecider,
     apiKeyDecider,
     compliancePolicyDecider,
+    deploymentDecider,
     deviceDecider,
     enrolmentDecider,
     groupDecider,
@@ -42,6 +45,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     safeguardDecider,
     seatDecider,
     taskBundleDecider,
+    templateDecider,
     tenantDecider,
   ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),
 );

@@ -7,6 +7,7 @@ import { accountEvents } from './account/account.ts';
 import { apiKeyEvents } from './api-key/api-key.ts';
 import { compliancePolicyEvents } from './compliance-policy/compliance-policy.ts';
 import type { EventCatalogue } from './decider.ts';
+import { deploymentEvents } from './deployment/deployment.ts';
 import { deviceEvents } from './device/device.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { groupEvents } from './group/group.ts';
@@ -18,6 +19,7 @@ import { roleEvents } from './role/role.ts';
 import { safeguardEvents } from './safeguard/safeguard.ts';
 import { seatEvents } from './seat/seat.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
+import { templateEvents } from './template/template.ts';
 import { tenantEvents } from './tenant/tenant.ts';
 
 /** Every category's facts. */
@@ -26,6 +28,7 @@ export const catalogues: readonly EventCatalogue[] = [
   accountEvents,
   apiKeyEvents,
   compliancePolicyEvents,
+  deploymentEvents,
   deviceEvents,
   enrolmentEvents,
   groupEvents,
@@ -37,6 +40,7 @@ export const catalogues: readonly EventCatalogue[] = [
   safeguardEvents,
   seatEvents,
   taskBundleEvents,
+  templateEvents,
   tenantEvents,
 ];
 

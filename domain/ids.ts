@@ -27,6 +27,8 @@ export const roleId = idOf<'RoleId'>('rol');
 export const apiKeyId = idOf<'ApiKeyId'>('key');
 export const approvalId = idOf<'ApprovalId'>('apr');
 export const licenceId = idOf<'LicenceId'>('lic');
+export const templateId = idOf<'TemplateId'>('tpl');
+export const deploymentId = idOf<'DeploymentId'>('dpl');
 
 export type TenantId = z.infer<typeof tenantId>;
 export type AccountId = z.infer<typeof accountId>;
@@ -43,3 +45,5 @@ export type RoleId = z.infer<typeof roleId>;
 export type ApiKeyId = z.infer<typeof apiKeyId>;
 export type ApprovalId = z.infer<typeof approvalId>;
 export type LicenceId = z.infer<typeof licenceId>;
+export type TemplateId = z.infer<typeof templateId>;
+export type DeploymentId = z.infer<typeof deploymentId>;

@@ -40,6 +40,11 @@ export const refusals = {
   },
   'compliance-policy-missing': { title: 'No such compliance policy', advice: 'Check the id.' },
   'compliance-policy-retired': { title: 'The compliance policy is retired', advice: 'Create a new policy.' },
+  'confirmation-wrong': {
+    title: 'The confirmation is not what was asked for',
+    advice: 'Type exactly what the field asks for.',
+  },
+  'deployment-missing': { title: 'No such deployment', advice: 'Check the id.' },
   'device-already-enrolled': {
     title: 'The device is already enrolled',
     advice: 'Unenrol it before enrolling it again.',
@@ -97,7 +102,15 @@ export const refusals = {
     title: 'The installation has no licence',
     advice: 'Start the server once: it begins the trial.',
   },
+  'last-administrator': {
+    title: 'Nobody would be left to administer the tenant',
+    advice: 'Give somebody else the role first.',
+  },
   'name-taken': { title: 'The name is taken', advice: 'Choose another one.' },
+  'platform-disabled': {
+    title: 'The tenant has no devices of this platform',
+    advice: 'Ask the operator to enable the platform.',
+  },
   'platform-mismatch': {
     title: 'This is not for the platform of the device',
     advice: 'Choose a device or an item of the right platform.',
@@ -119,10 +132,29 @@ export const refusals = {
     title: 'Every seat of the tenant is taken',
     advice: 'Unenrol devices that are no longer used, or ask the operator for more seats.',
   },
+  'support-access-missing': {
+    title: 'The tenant grants no support access',
+    advice: 'Ask an administrator of the tenant to grant it.',
+  },
   'task-finished': { title: 'The task is finished already', advice: 'Queue a new task.' },
   'task-missing': { title: 'No such task on this device', advice: 'Check the task id.' },
+  'template-invalid': {
+    title: 'The template does not fit together',
+    advice: 'Correct the named item.',
+  },
+  'template-missing': { title: 'No such template', advice: 'Check the id.' },
+  'template-retired': { title: 'The template is retired', advice: 'Use another template.' },
+  'tenant-deleted': { title: 'The tenant was deleted', advice: 'Ask the operator.' },
   'tenant-exists': { title: 'The tenant already exists', advice: 'Use another id.' },
+  'tenant-expired': {
+    title: 'The tenant has expired',
+    advice: 'Ask the operator to extend it.',
+  },
   'tenant-missing': { title: 'No such tenant', advice: 'Check the id.' },
+  'tenant-not-deleted': {
+    title: 'The tenant is not to be deleted yet',
+    advice: 'Request its deletion and wait until it is due.',
+  },
   'tenant-suspended': { title: 'The tenant is suspended', advice: 'Ask the operator to reactivate it.' },
   'trial-unregistered': {
     title: 'The trial is not registered yet',

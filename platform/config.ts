@@ -144,6 +144,13 @@ export const serverSettings = {
     unit: 'minutes',
     description: 'A session that is not used for this long ends.',
   },
+  deletionGraceDays: {
+    env: 'MUSTER_DELETION_GRACE',
+    schema: count(0, 365),
+    default: '30',
+    unit: 'days',
+    description: 'How long the deletion of a tenant can be taken back; then everything of it is erased.',
+  },
   cachedAggregates: {
     env: 'MUSTER_CACHED_AGGREGATES',
     schema: count(100, 10_000_000),

@@ -107,6 +107,11 @@ export const faults = {
     advice: 'Let it end, then repeat the command.',
     retryable: true,
   },
+  'stream-deleted': {
+    title: 'What this was about was deleted',
+    advice: 'There is nothing left to do.',
+    retryable: false,
+  },
   'too-busy': {
     title: 'The server is busy',
     advice: 'Repeat the call after the time given in Retry-After.',

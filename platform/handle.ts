@@ -110,9 +110,16 @@ export const openHandler = (deps: {
     let state = (known?.state ?? decider.initial) as State;
     let revision = known?.revision ?? -1n;
     const snapshotRevision = known?.snapshotRevision ?? -1n;
-    for await (const stored of store.readStream(stream, revision + 1n)) {
-      state = decider.evolve(state, { type: stored.type, data: stored.data, at: stored.at } as Fact<Event>);
-      revision = stored.revision;
+    try {
+      for await (const stored of store.readStream(stream, revision + 1n)) {
+        state = decider.evolve(state, { type: stored.type, data: stored.data, at: stored.at } as Fact<Event>);
+        revision = stored.revision;
+      }
+    } catch (error) {
+      if (!(error instanceof MusterError) || error.code !== 'stream-deleted') throw error;
+      // What was deleted is as if it had never been, whatever was known of it.
+      cache.delete(stream);
+      return { state: decider.initial, revision: -1n, snapshotRevision: -1n, provenAt: clock() };
     }
     return remember(decider, stream, { state, revision, snapshotRevision, provenAt: clock() });
   };

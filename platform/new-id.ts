@@ -23,6 +23,8 @@ type Prefixes = {
   rol: 'roleId';
   key: 'apiKeyId';
   apr: 'approvalId';
+  tpl: 'templateId';
+  dpl: 'deploymentId';
 };
 
 /** A new sortable id of the kind that `prefix` names. */

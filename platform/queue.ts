@@ -28,6 +28,8 @@ export const queueNames = [
   'wake-policy-devices',
   'transfer-task-bundle',
   'act-on-verdict',
+  'deploy-template',
+  'purge-tenants',
   'review-devices',
   'review-fleet',
   'release-seat',

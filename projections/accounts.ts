@@ -121,3 +121,15 @@ export const countHolders = (sql: Sql, tenantId: TenantId, role: AnyRole): Promi
       select count(*)::int as holders from read.accounts where role = ${role}`;
     return row?.holders ?? 0;
   });
+
+/** Ids of the accounts of a role, disabled ones too. */
+export const listAccountsOfRole = (
+  sql: Sql,
+  tenantId: TenantId,
+  role: AnyRole,
+): Promise<readonly AccountId[]> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const rows = await tx<{ accountId: AccountId }[]>`
+      select account_id as "accountId" from read.accounts where role = ${role} order by account_id`;
+    return rows.map(({ accountId }) => accountId);
+  });

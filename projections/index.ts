@@ -9,6 +9,7 @@ import { approvalsProjection } from './approvals.ts';
 import { appsProjection } from './apps.ts';
 import { auditProjection } from './audit.ts';
 import { compliancePoliciesProjection } from './compliance-policies.ts';
+import { deploymentsProjection } from './deployments.ts';
 import { devicesProjection } from './device-table.ts';
 import { enrolmentsProjection } from './enrolments.ts';
 import { groupsProjection } from './groups.ts';
@@ -20,6 +21,8 @@ import { proxiesProjection } from './proxies.ts';
 import { rolesProjection } from './roles.ts';
 import { taskBundlesProjection } from './task-bundles.ts';
 import { tasksProjection } from './tasks.ts';
+import { templatesProjection } from './templates.ts';
+import { tenantActivityProjection } from './tenant-activity.ts';
 import { tenantsProjection } from './tenants.ts';
 import { transfersProjection } from './transfers.ts';
 
@@ -32,6 +35,7 @@ export const projections: readonly Projection[] = [
   appsProjection,
   auditProjection,
   compliancePoliciesProjection,
+  deploymentsProjection,
   devicesProjection,
   enrolmentsProjection,
   groupsProjection,
@@ -42,6 +46,8 @@ export const projections: readonly Projection[] = [
   rolesProjection,
   taskBundlesProjection,
   tasksProjection,
+  templatesProjection,
+  tenantActivityProjection,
   tenantsProjection,
   transfersProjection,
 ];

@@ -10,6 +10,8 @@ import { mayQueueTasks } from '../domain/licence/entitlement.ts';
 import { isRefusal } from '../domain/refusals.ts';
 import { taskBundleDecider } from '../domain/task-bundle/decide.ts';
 import type { Task } from '../domain/task-bundle/tasks/index.ts';
+import { tenantDecider } from '../domain/tenant/decide.ts';
+import { standingFault, standingOf } from '../domain/tenant/standing.ts';
 import { isoTime } from '../platform/clock.ts';
 import type { Deps } from '../platform/deps.ts';
 import { theLicence } from '../platform/licence.ts';
@@ -36,6 +38,9 @@ export const actOnVerdict: JobKind<'act-on-verdict'> = {
     // A device that is in order again by now is left alone: the bundle may lock or wipe it.
     const lasts = state.verdict?.violations.some((known) => known.rule === rule && known.since === since);
     if (state.status !== 'enrolled' || !lasts) return { outcome: 'violation-over' };
+    const tenant = await deps.handler.load(tenantDecider, { tenantId, id: tenantId });
+    const fault = standingFault(standingOf(tenant.state), isoTime(deps.clock()), state.platform);
+    if (fault) return { outcome: fault.refused };
     const { tasks } = await bundleOf(deps, tenantId, taskBundleId);
     const { state: licence } = await deps.handler.load(licenceDecider, theLicence, { maxAgeMs: 2000 });
     const unlicensed = mayQueueTasks(licence, tenantId, tasks, isoTime(deps.clock()));

@@ -4,6 +4,7 @@
  */
 import type {
   CompliancePolicyId,
+  DeploymentId,
   DeviceId,
   GroupId,
   PolicyId,
@@ -61,6 +62,12 @@ export interface JobData {
     readonly taskBundleId: TaskBundleId;
     readonly transferId: TransferId;
   };
+  'deploy-template': {
+    readonly origin: Origin;
+    readonly deploymentId: DeploymentId;
+    readonly tenantId: TenantId;
+  };
+  'purge-tenants': Record<string, never>;
   'review-devices': Record<string, never>;
   'release-seat': { readonly origin: Origin; readonly deviceId: DeviceId };
   'review-seats': Record<string, never>;

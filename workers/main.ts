@@ -5,7 +5,9 @@ import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
 import { openProjectionWaiter } from '../projections/await.ts';
 import { actOnVerdict } from './act-on-verdict.ts';
+import { deployTemplate } from './deploy-template.ts';
 import type { Parts } from './jobs.ts';
+import { purgeTenants } from './purge-tenants.ts';
 import { openPushServices } from './push/index.ts';
 import { openJobQueues } from './queues.ts';
 import { startReactor } from './reactor.ts';
@@ -53,6 +55,8 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
       runJobs(wakePolicyDevices, parts),
       runJobs(transferTaskBundle, parts),
       runJobs(actOnVerdict, parts),
+      runJobs(deployTemplate, parts),
+      runJobs(purgeTenants, parts),
       runJobs(reviewDevices, parts),
       runJobs(reviewFleet, parts),
       runJobs(releaseSeat, parts),
@@ -66,7 +70,8 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
       return closed;
     });
     await Promise.all(workers.map((worker) => worker.waitUntilReady()));
-    await queues.schedule('review-devices', config.reviewIntervalSeconds * 1000);
+    for (const name of ['review-devices', 'purge-tenants'] as const)
+      await queues.schedule(name, config.reviewIntervalSeconds * 1000);
     await queues.schedule('review-seats', reviewSeatsEveryMs);
     await queues.schedule('review-licence', reviewLicenceEveryMs);
     await tellLicence(deps);

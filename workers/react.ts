@@ -2,14 +2,23 @@
  * What an event leads to: pure, from one event to the jobs it asks for. Called by reactor.ts.
  */
 import type { CompliancePolicyEvent } from '../domain/compliance-policy/compliance-policy.ts';
+import type { DeploymentEvent } from '../domain/deployment/deployment.ts';
 import type { DeviceEvent } from '../domain/device/device.ts';
 import type { GroupEvent } from '../domain/group/group.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../domain/ids.ts';
+import type {
+  CompliancePolicyId,
+  DeploymentId,
+  DeviceId,
+  GroupId,
+  PolicyId,
+  TaskBundleId,
+  TenantId,
+} from '../domain/ids.ts';
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
+import { derivedId } from '../platform/derived-id.ts';
 import type { StoredEvent } from '../platform/event-store.ts';
-import { derivedId } from './derived-id.ts';
 import type { JobRequest, Origin, ReviewScope } from './jobs.ts';
 
 /** Categories whose events lead to jobs. */
@@ -20,6 +29,7 @@ export const reactedCategories = [
   'tenant',
   'group',
   'compliance-policy',
+  'deployment',
 ] as const;
 
 const originOf = (event: StoredEvent): Origin => ({
@@ -85,6 +95,14 @@ const reviewFleet = (event: StoredEvent, scope: ReviewScope): JobRequest[] => [
   { queue: 'review-fleet', jobId: event.id, data: { origin: originOf(event), scope } },
 ];
 
+/** One job for each tenant, so that one that fails keeps no other waiting. */
+const deployTemplate = (event: StoredEvent): JobRequest[] =>
+  (event.data as { readonly tenantIds: readonly TenantId[] }).tenantIds.map((tenantId) => ({
+    queue: 'deploy-template',
+    jobId: `${event.id}.${tenantId}`,
+    data: { origin: originOf(event), deploymentId: event.entityId as DeploymentId, tenantId },
+  }));
+
 /** The jobs that an event asks for; most events ask for none. */
 export const react = (event: StoredEvent): JobRequest[] => {
   const type = event.type as (
@@ -94,6 +112,7 @@ export const react = (event: StoredEvent): JobRequest[] => {
     | TenantEvent
     | GroupEvent
     | CompliancePolicyEvent
+    | DeploymentEvent
   )['type'];
   switch (type) {
     case 'TaskBundleTransferred':
@@ -108,6 +127,8 @@ export const react = (event: StoredEvent): JobRequest[] => {
           },
         },
       ];
+    case 'DeploymentStarted':
+      return deployTemplate(event);
     case 'PolicyRevised':
       return [
         {

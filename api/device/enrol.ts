@@ -15,6 +15,8 @@ import { licenceDecider } from '../../domain/licence/decide.ts';
 import { allotmentOf, mayEnrol } from '../../domain/licence/entitlement.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
 import { seatDecider } from '../../domain/seat/decide.ts';
+import { standingOf } from '../../domain/tenant/standing.ts';
+import type { ExistingTenant } from '../../domain/tenant/tenant.ts';
 import { isoTime } from '../../platform/clock.ts';
 import { complianceInForce } from '../../platform/compliance-in-force.ts';
 import type { ServerConfig } from '../../platform/config.ts';
@@ -28,7 +30,7 @@ import type { Answer } from './answer.ts';
 import { readJson } from './body.ts';
 import { nextSyncSeconds } from './compose.ts';
 import { deviceTokenOf } from './identify.ts';
-import { servedTenant } from './policies-in-force.ts';
+import { mayStoreApps, servedTenant } from './policies-in-force.ts';
 import type { Throttle } from './throttle.ts';
 import { type EnrolReply, type EnrolRequest, enrolRequest, parseBody } from './wire.ts';
 
@@ -40,6 +42,7 @@ interface Enrolling {
   readonly enrolmentId: EnrolmentId;
   readonly request: EnrolRequest;
   readonly tokenHash: string;
+  readonly tenant: ExistingTenant;
 }
 
 /** An allotment that was changed on another node counts here after this many ms. */
@@ -50,8 +53,9 @@ const enrolOn =
   (deps: Deps, enrolling: Enrolling, enrolment: Enrolment, registered: DeviceId | null) =>
   async (now: string): Promise<EnrolDevice> => {
     const { tenantId, enrolmentId, request, tokenHash } = enrolling;
-    const { requestId, platform, inventory, apps, push } = request;
+    const { requestId, platform, inventory, push } = request;
     const { ownership, userEmail } = enrolment;
+    const apps = mayStoreApps(enrolling.tenant, ownership) ? request.apps : undefined;
     const device = registered && (await deps.handler.load(deviceDecider, { tenantId, id: registered })).state;
     const groupId = enrolment.groupId ?? (device ? device.groupId : null);
     const compliance = await complianceInForce(deps.handler, tenantId, groupId, 0);
@@ -67,7 +71,8 @@ const deviceOf = (enrolmentId: EnrolmentId, { deviceId }: Enrolment): DeviceId =
 const useOf = (enrolling: Enrolling, enrolment: Enrolment) => {
   const deviceId = deviceOf(enrolling.enrolmentId, enrolment);
   const { platform, requestId } = enrolling.request;
-  return (now: string) => ({ type: 'UseEnrolment' as const, now, deviceId, platform, requestId });
+  const standing = standingOf(enrolling.tenant);
+  return (now: string) => ({ type: 'UseEnrolment' as const, now, deviceId, platform, requestId, standing });
 };
 
 /** Refuses what the code and the registered device would refuse, before a seat and the code are spent on it. */
@@ -161,7 +166,7 @@ export const enrol = async (
   const { state: enrolment } = await deps.handler.load(enrolmentDecider, { tenantId, id: enrolmentId });
   if (enrolment.status === 'none') return { refusal: refuse('enrolment-missing', { field: 'code' }) };
   const secret = newSecret();
-  const enrolling = { tenantId, enrolmentId, request, tokenHash: hashSecret(secret) };
+  const enrolling = { tenantId, enrolmentId, request, tokenHash: hashSecret(secret), tenant };
   const fault = (await rehearse(deps, enrolling, enrolment)) ?? (await takeSeat(deps, enrolling, enrolment));
   if (fault) return { refusal: fault };
   const enrolled = await enrolDevice(deps, enrolling, enrolment);

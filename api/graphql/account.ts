@@ -10,6 +10,7 @@ import { MusterError } from '../../platform/errors.ts';
 import { newId } from '../../platform/new-id.ts';
 import { type AccountRow, findAccount, listAccounts } from '../../projections/accounts.ts';
 import { roleInForce } from '../credentials.ts';
+import { whileLastIsKnown } from '../last-administrator.ts';
 import { reserve } from '../reservation.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
@@ -149,11 +150,12 @@ mutation('disableAccount', {
     const credential = signedIn(context);
     const { tenantId } = credential;
     const id = input.accountId;
-    // Whoever is signed in stays able to undo what was done: a tenant never loses its last account this way.
-    if (credential.kind === 'account' && id === credential.accountId)
-      throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
     await requireAccount(context, id);
-    const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
+    const done = await whileLastIsKnown(context.deps, tenantId, id, async (last) => {
+      if (credential.kind === 'account' && id === credential.accountId && !last)
+        throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
+      return act(context, accountDecider, id, { type: 'DisableAccount', last });
+    });
     await context.credentials.sessions.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
   },
@@ -193,7 +195,10 @@ mutation('changeAccountRole', {
       throw new MusterError('invalid-input', 'an account cannot change its own role', { field: 'accountId' });
     await requireAccount(context, id);
     await requireGrantable(context, input.role);
-    const done = await act(context, accountDecider, id, { type: 'ChangeAccountRole', role: input.role });
+    const done = await whileLastIsKnown(context.deps, tenantId, id, (last) => {
+      if (last) refuseIf(refuse('last-administrator', { field: 'accountId' }));
+      return act(context, accountDecider, id, { type: 'ChangeAccountRole', role: input.role });
+    });
     await context.credentials.sessions.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
   },

@@ -12,7 +12,7 @@ import { newId } from '../../platform/new-id.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, settle, stateOf } from './effect.ts';
 import { requireQueueable } from './entitlements.ts';
-import { requireDevice, requirePolicies } from './references.ts';
+import { requireDevice, requirePolicies, requireStanding } from './references.ts';
 
 /** Gives a device one task, without a bundle. */
 export const queueTask = async (
@@ -23,6 +23,7 @@ export const queueTask = async (
   await requireDevice(context, id);
   const policies = await requirePolicies(context, [task]);
   await requireQueueable(context, [task], 'task');
+  const standing = await requireStanding(context);
   const transferId = newId('trf');
   const tasks = [{ ...task, taskId: newId('tsk') }];
   const done = await act(context, deviceDecider, id, (now) => ({
@@ -32,6 +33,7 @@ export const queueTask = async (
     taskBundleId: null,
     tasks,
     policies,
+    standing,
   }));
   return { id, ...(await settle(context, done)) };
 };

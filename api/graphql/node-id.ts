@@ -18,6 +18,8 @@ export const nodeTypes: Readonly<Record<string, string>> = {
   rol: 'Role',
   key: 'ApiKey',
   apr: 'Approval',
+  tpl: 'Template',
+  dpl: 'Deployment',
 };
 
 /** Name of the node type of an id; an empty string when it is no id of Muster's. */

@@ -7,6 +7,7 @@ import { findAccount } from '../../projections/accounts.ts';
 import { findApiKey } from '../../projections/api-keys.ts';
 import { findApproval } from '../../projections/approvals.ts';
 import { findCompliancePolicy } from '../../projections/compliance-policies.ts';
+import { findDeployment } from '../../projections/deployments.ts';
 import { findDevice } from '../../projections/devices.ts';
 import { findEnrolment } from '../../projections/enrolments.ts';
 import { findGroup } from '../../projections/groups.ts';
@@ -15,6 +16,7 @@ import { findProxy } from '../../projections/proxies.ts';
 import { findRole } from '../../projections/roles.ts';
 import { findTaskBundle } from '../../projections/task-bundles.ts';
 import { findTask } from '../../projections/tasks.ts';
+import { findTemplate } from '../../projections/templates.ts';
 import { findTransfer } from '../../projections/transfers.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
@@ -46,6 +48,9 @@ const finders: Readonly<Record<string, Find>> = {
   },
   ApiKey: ({ deps, ...context }, id) => findApiKey(deps.sql, tenantOf(context), id as ids.ApiKeyId),
   Approval: ({ deps, ...context }, id) => findApproval(deps.sql, tenantOf(context), id as ids.ApprovalId),
+  Template: ({ deps, ...context }, id) => findTemplate(deps.sql, tenantOf(context), id as ids.TemplateId),
+  Deployment: ({ deps, ...context }, id) =>
+    findDeployment(deps.sql, tenantOf(context), id as ids.DeploymentId),
 };
 
 const tenantOf = (context: Pick<ApiContext, 'credential'>) => signedIn(context).tenantId;

@@ -8,14 +8,27 @@ import type { Decider } from '../../domain/decider.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import type { DeviceState } from '../../domain/device/device.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../../domain/ids.ts';
+import type {
+  CompliancePolicyId,
+  DeviceId,
+  GroupId,
+  PolicyId,
+  TaskBundleId,
+  TemplateId,
+} from '../../domain/ids.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import type { PolicyState } from '../../domain/policy/policy.ts';
 import { type RefusalCode, refuse } from '../../domain/refusals.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { Task } from '../../domain/task-bundle/tasks/index.ts';
+import { templateDecider } from '../../domain/template/decide.ts';
+import { tenantDecider } from '../../domain/tenant/decide.ts';
+import { standingFault, standingOf, type TenantStanding } from '../../domain/tenant/standing.ts';
+import type { Platform } from '../../domain/text.ts';
+import { isoTime } from '../../platform/clock.ts';
+import type { TemplateVersion } from '../../platform/deploy-template.ts';
 import { RefusedError } from './builder.ts';
-import type { ApiContext } from './context.ts';
+import { type ApiContext, signedIn } from './context.ts';
 import { type AnyEvent, stateOf } from './effect.ts';
 import { requireEditionOfRules } from './entitlements.ts';
 
@@ -116,4 +129,27 @@ export const requirePolicy = async (
   if (state.status === 'none') throw new RefusedError(refuse('policy-missing', { field }));
   if (state.status === 'retired') throw new RefusedError(refuse('policy-retired', { field }));
   return state;
+};
+
+/** What the tenant may still begin: for decisions on tasks and enrolments. */
+export const requireStanding = async (context: ApiContext): Promise<TenantStanding | undefined> =>
+  standingOf(await stateOf(context, tenantDecider, signedIn(context).tenantId));
+
+/** Refuses `tenant-expired`, and `platform-disabled` when a platform is named. */
+export const requireAbleToBegin = async (context: ApiContext, platform: Platform | null): Promise<void> => {
+  const now = isoTime(context.deps.clock());
+  const fault = standingFault(await requireStanding(context), now, platform);
+  if (fault) throw new RefusedError(fault);
+};
+
+/** The present version of a template of the own tenant; refuses `template-missing` and `template-retired`. */
+export const requireTemplate = async (
+  context: ApiContext,
+  templateId: TemplateId,
+): Promise<TemplateVersion> => {
+  const state = await stateOf(context, templateDecider, templateId);
+  const field = 'templateId';
+  if (state.status === 'none') throw new RefusedError(refuse('template-missing', { field }));
+  if (state.status === 'retired') throw new RefusedError(refuse('template-retired', { field }));
+  return { templateId, version: state.version, content: state.content };
 };

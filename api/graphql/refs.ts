@@ -12,6 +12,7 @@ import type {
   CompliancePolicyRow,
   CompliancePolicyVersionRow,
 } from '../../projections/compliance-policies.ts';
+import type { DeploymentRow } from '../../projections/deployments.ts';
 import type { DeviceRow } from '../../projections/devices.ts';
 import type { EnrolmentRow } from '../../projections/enrolments.ts';
 import type { GroupRow } from '../../projections/groups.ts';
@@ -19,6 +20,7 @@ import type { PolicyRow, PolicyVersionRow } from '../../projections/policies.ts'
 import type { ProxyRow } from '../../projections/proxies.ts';
 import type { TaskBundleRow } from '../../projections/task-bundles.ts';
 import type { TaskRow } from '../../projections/tasks.ts';
+import type { TemplateRow } from '../../projections/templates.ts';
 import type { TenantRow } from '../../projections/tenants.ts';
 import type { TransferRow } from '../../projections/transfers.ts';
 import { builder } from './builder.ts';
@@ -39,6 +41,7 @@ export const CompliancePolicyVersion = readable(
   'compliance-policy.read',
   builder.objectRef<CompliancePolicyVersionRow>('CompliancePolicyVersion'),
 );
+export const Deployment = readable('operator.templates', builder.objectRef<DeploymentRow>('Deployment'));
 export const Device = readable('device.read', builder.objectRef<DeviceRow>('Device'));
 export const DeviceApp = readable('device.read', builder.objectRef<DeviceAppRow>('DeviceApp'));
 export const DeviceGroup = readable('group.read', builder.objectRef<GroupRow>('DeviceGroup'));
@@ -49,5 +52,6 @@ export const EasProxy = readable('proxy.read', builder.objectRef<ProxyRow>('Prox
 export const Role = builder.objectRef<RoleView>('Role');
 export const Task = readable('device.read', builder.objectRef<TaskRow>('Task'));
 export const TaskBundle = readable('task-bundle.read', builder.objectRef<TaskBundleRow>('TaskBundle'));
+export const Template = readable('operator.templates', builder.objectRef<TemplateRow>('Template'));
 export const Tenant = readable('tenant.read', builder.objectRef<TenantRow>('Tenant'));
 export const Transfer = readable('task-bundle.read', builder.objectRef<TransferRow>('Transfer'));

@@ -9,6 +9,7 @@ import './approval.ts';
 import './audit.ts';
 import './compliance-policy.ts';
 import './dead-job.ts';
+import './deployment.ts';
 import './device.ts';
 import './device-changes.ts';
 import './enrolment.ts';
@@ -20,7 +21,9 @@ import './proxy.ts';
 import './role.ts';
 import './safeguard.ts';
 import './session.ts';
+import './support.ts';
 import './task-bundle.ts';
+import './template.ts';
 import './tenant.ts';
 import { builder } from './builder.ts';
 

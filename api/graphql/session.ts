@@ -6,11 +6,12 @@ import type { AccountState } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
-import { slug, type TenantState } from '../../domain/tenant/tenant.ts';
+import { operatorTenantId, slug, type TenantState } from '../../domain/tenant/tenant.ts';
 import { email } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { chosenPassword } from '../../platform/passwords.ts';
 import { findAccount } from '../reservation.ts';
+import { leaveTenant } from '../support.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedInAccount } from './context.ts';
 import { act, type Effect, EffectInterface, refuseIf, settle, stateOf } from './effect.ts';
@@ -33,12 +34,17 @@ const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
     role: t.field({
       type: Role,
       nullable: true,
+      description: 'Of support, the own one; `permissions` say what its access allows.',
       resolve: ({ account }, _args, context) => findRoleView(context, account.role),
     }),
     permissions: t.field({
       type: [Permission],
       description: 'What the role allows.',
       resolve: (_viewer, _args, context) => [...signedInAccount(context).permissions].sort(),
+    }),
+    support: t.boolean({
+      description: 'True: an operator within a tenant that grants support access.',
+      resolve: (_viewer, _args, context) => signedInAccount(context).support,
     }),
     mustChangePassword: t.boolean({
       description: 'True: nothing but changePassword and signOut is possible before.',
@@ -56,8 +62,9 @@ builder.queryField('viewer', (t) =>
     description: 'The signed-in account.',
     authScopes: { signedIn: true },
     resolve: async (_root, _args, context) => {
-      const { tenantId, accountId } = signedInAccount(context);
-      const account = await stateOf(context, accountDecider, accountId);
+      const { tenantId, accountId, support } = signedInAccount(context);
+      const home = { tenantId: support ? operatorTenantId : tenantId, id: accountId };
+      const { state: account } = await context.deps.handler.load(accountDecider, home);
       const tenant = await stateOf(context, tenantDecider, tenantId);
       if (account.status === 'none' || tenant.status === 'none')
         throw new MusterError('unauthenticated', 'the account is gone');
@@ -121,6 +128,7 @@ const signIn = async (entry: Entry, context: ApiContext): Promise<SignedIn> => {
   if (tenant.state.status === 'none' || account.state.status === 'none')
     throw new MusterError('unauthenticated', 'tenant, e-mail or password is wrong');
   if (tenant.state.status === 'suspended') refuseIf(refuse('tenant-suspended'));
+  if (tenant.state.status === 'deleted') refuseIf(refuse('tenant-deleted'));
   if (account.state.status === 'disabled') refuseIf(refuse('account-disabled'));
   const session = await sessions.open(tenantId, accountId);
   await passwords.recordSignIn(owner);
@@ -149,8 +157,9 @@ mutation('signOut', {
   type: SignOutPayload,
   input: (t) => ({ everywhere: t.boolean({ required: true, defaultValue: false }) }),
   run: async (input, context) => {
-    const { tenantId, accountId, token } = signedInAccount(context);
-    if (input.everywhere) await context.credentials.sessions.endAll(tenantId, accountId);
+    const { tenantId, accountId, token, support } = signedInAccount(context);
+    if (support) await leaveTenant(context, signedInAccount(context), context.requestId);
+    else if (input.everywhere) await context.credentials.sessions.endAll(tenantId, accountId);
     else await context.credentials.sessions.end(token);
     return { signedOut: true };
   },
@@ -171,7 +180,8 @@ mutation('changePassword', {
       .validate(chosenPassword),
   }),
   run: async (input, context) => {
-    const { tenantId, accountId, token } = signedInAccount(context);
+    const { tenantId, accountId, token, support } = signedInAccount(context);
+    if (support) throw new MusterError('forbidden', 'support has no password here');
     const { attempts, passwords, sessions } = context.credentials;
     const pauseSeconds = await attempts.begin(accountId, context.address);
     if (pauseSeconds > 0)

@@ -21,7 +21,7 @@ import { act, payloadOf, settle, stateOf } from './effect.ts';
 import { requireEditionOfTasks } from './entitlements.ts';
 import { Platform, PolicyStatus, TaskTypeName } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireDevice, requireGroup, requirePolicies } from './references.ts';
+import { requireAbleToBegin, requireDevice, requireGroup, requirePolicies } from './references.ts';
 import { TaskBundle, Transfer } from './refs.ts';
 import { devicesOf, guardDevices } from './safeguard.ts';
 import { refuseAccess } from './scopes.ts';
@@ -250,6 +250,7 @@ mutation('transferTaskBundle', {
       } as const;
       await guardDevices(context, operation, await devicesOf(context, operation));
     }
+    await requireAbleToBegin(context, null);
     return transferTaskBundle(context, id, target);
   },
 });

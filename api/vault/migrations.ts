@@ -35,6 +35,14 @@ const migrations: readonly string[] = [
      used_at timestamptz not null,
      address text not null,
      primary key (tenant_id, api_key_id));`,
+  `create table vault.support_sessions (
+     token_hash text primary key,
+     tenant_id text not null,
+     account_id text not null,
+     opened_by text not null,
+     until timestamptz not null);
+   create index on vault.support_sessions (tenant_id);
+   create index on vault.support_sessions (until);`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -4,8 +4,9 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { type RoleId, roleId } from '../ids.ts';
-import { email, name } from '../text.ts';
+import { type RoleId, roleId, type TenantId, tenantId } from '../ids.ts';
+import { supportLevel } from '../tenant/tenant.ts';
+import { email, name, time } from '../text.ts';
 import { type Role, role } from './roles.ts';
 
 /** A built-in role, or one of the tenant's own by its id. Exactly one per account. */
@@ -18,6 +19,9 @@ export const accountEvents = defineEvents('account', {
   AccountPasswordChanged: z.strictObject({ mustChange: z.boolean() }),
   AccountDisabled: z.strictObject({}),
   AccountEnabled: z.strictObject({}),
+  /** An operator entered, or left, a tenant by the support access that it grants. */
+  AccountEnteredTenant: z.strictObject({ tenantId, level: supportLevel, until: time }),
+  AccountLeftTenant: z.strictObject({ tenantId, reason: z.enum(['left', 'revoked']) }),
 });
 
 export type AccountEvent = EventOf<typeof accountEvents>;
@@ -33,6 +37,8 @@ export type AccountState =
       readonly mustChangePassword: boolean;
       /** Since when nobody else had the account in hand: its creation, role, one-time password or enabling. */
       readonly trustedSince: string;
+      /** Tenants that an operator entered and has not left; the support access itself may have ended. */
+      readonly inTenants: readonly TenantId[];
     };
 
 export const initialAccount: AccountState = { status: 'none' };
@@ -40,7 +46,7 @@ export const initialAccount: AccountState = { status: 'none' };
 /** Folds one fact into the state. */
 export const evolveAccount = (state: AccountState, { type, data, at }: Fact<AccountEvent>): AccountState => {
   if (type === 'AccountCreated')
-    return { status: 'enabled', mustChangePassword: false, trustedSince: at, ...data };
+    return { status: 'enabled', mustChangePassword: false, trustedSince: at, inTenants: [], ...data };
   if (state.status === 'none') return state;
   switch (type) {
     case 'AccountRoleChanged':
@@ -55,6 +61,10 @@ export const evolveAccount = (state: AccountState, { type, data, at }: Fact<Acco
       return { ...state, status: 'disabled' };
     case 'AccountEnabled':
       return { ...state, status: 'enabled', trustedSince: at };
+    case 'AccountEnteredTenant':
+      return { ...state, inTenants: [...new Set([...state.inTenants, data.tenantId])] };
+    case 'AccountLeftTenant':
+      return { ...state, inTenants: state.inTenants.filter((id) => id !== data.tenantId) };
     default:
       return never(type);
   }

@@ -14,6 +14,7 @@ const ownership: readonly Permission[] = [
   'approval.decide',
   'proxy.manage',
   'role.manage',
+  'support.manage',
   'tenant.manage',
 ];
 const internal: readonly Permission[] = [
@@ -102,3 +103,17 @@ const sets = new Map<Role, ReadonlySet<Permission>>(
 /** What the role allows. */
 export const permissionsOf = (name: Role): ReadonlySet<Permission> =>
   sets.get(name) as ReadonlySet<Permission>;
+
+/** What support never may: what would outlast its grant, such as accounts and tokens. */
+const withheldFromSupport: readonly Permission[] = [
+  'account.manage',
+  'api-key.manage',
+  'approval.decide',
+  'proxy.manage',
+  'role.manage',
+  'support.manage',
+];
+
+/** What an operator may in a tenant that grants support access, as an account of that role would. */
+export const supportPermissionsOf = (name: Role): ReadonlySet<Permission> =>
+  new Set([...permissionsOf(name)].filter((permission) => !withheldFromSupport.includes(permission)));

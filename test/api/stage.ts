@@ -53,7 +53,8 @@ export interface ApiStage {
   readonly operator: Client;
   /** Ends the projector alone: nothing becomes visible any more. */
   stopProjecting(): Promise<void>;
-  tenant(slug: string): Promise<TenantStage>;
+  /** Creates a tenant; `more` is said to createTenant besides. */
+  tenant(slug: string, more?: object): Promise<TenantStage>;
   stop(): Promise<void>;
 }
 
@@ -151,11 +152,11 @@ export const openStage = async (
     nobody: clientOf(url),
     operator: operatorClient,
     stopProjecting: () => projector.stop(),
-    async tenant(slug) {
+    async tenant(slug, more = {}) {
       const email = `admin@${slug}.example`;
       const created = await operatorClient.mutate(
         'createTenant',
-        { name: `Tenant ${slug}`, slug, administratorEmail: email, administratorName: 'Ada' },
+        { name: `Tenant ${slug}`, slug, administratorEmail: email, administratorName: 'Ada', ...more },
         'TenantAdministratorPayload',
         'tenant { id } administratorId oneTimePassword pending',
       );

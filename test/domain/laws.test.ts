@@ -11,6 +11,7 @@ import { apiKeyDecider } from '../../domain/api-key/decide.ts';
 import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
 import type { Decider } from '../../domain/decider.ts';
+import { deploymentDecider } from '../../domain/deployment/decide.ts';
 import type { DeviceCommand } from '../../domain/device/commands.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import { type DeviceState, reviewDueAt } from '../../domain/device/device.ts';
@@ -31,6 +32,7 @@ import type { SeatState } from '../../domain/seat/seat.ts';
 import type { Shards } from '../../domain/shards.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
+import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { decideOn, foldOn } from '../support/given.ts';
 import { digestOf, idOf } from '../support/ids.ts';
@@ -41,7 +43,7 @@ const startMs = Date.parse('2026-01-01T00:00:00.000Z');
 const timeOf = (minutes: number) => new Date(startMs + minutes * 60_000).toISOString();
 
 /** Commands whose every acceptance is a fact of its own: repeating one is no repetition. */
-const neverRepeats = ['ChangeAccountPassword'];
+const neverRepeats = ['ChangeAccountPassword', 'EnterTenant', 'UseSupportAccess'];
 
 /** Runs a sequence of commands and asserts the laws at each step; answers the last state. */
 const obey = <State, Command extends { readonly type: string }, Event extends AnyEvent>(
@@ -110,6 +112,8 @@ const platform = one('android' as const, 'ios' as const);
 const hash = one('a', 'b').map(digestOf);
 const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
+const tenants = one(1, 2).map((n) => idOf('ten', n));
+
 law(
   'accounts',
   accountDecider,
@@ -117,7 +121,10 @@ law(
     record({ type: one('CreateAccount'), email, name: named, role: one('operator', 'administrator') }),
     record({ type: one('ChangeAccountRole'), role: one('helpdesk', 'reporting') }),
     record({ type: one('ChangeAccountPassword'), mustChange: fc.boolean() }),
-    record({ type: one('DisableAccount', 'EnableAccount') }),
+    record({ type: one('DisableAccount'), last: fc.boolean() }),
+    record({ type: one('EnableAccount') }),
+    record({ type: one('EnterTenant'), tenantId: tenants, level: one('read', 'change'), until: minutes }),
+    record({ type: one('LeaveTenant'), tenantId: tenants, reason: one('left', 'revoked') }),
   ) as Arbitrary<never>,
 );
 
@@ -137,6 +144,79 @@ law(
     record({
       type: one('AssignTenantCompliancePolicy'),
       compliancePolicyId: one(1, 2).map((n) => idOf('cmp', n)),
+    }),
+    record({
+      type: one('ConfigureTenant'),
+      changes: record(
+        {
+          description: fc.option(named),
+          validUntil: fc.option(minutes),
+          platforms: one(['ios'], ['ios', 'android'], ['android', 'ios']),
+          directory: one('none', 'ldap'),
+        },
+        { requiredKeys: [] },
+      ),
+    }),
+    record({
+      type: one('RequestTenantDeletion'),
+      confirmation: one('a', 'b'),
+      requestedBy: one(idOf('acc', 1)),
+      purgeAfter: minutes,
+    }),
+    record({ type: one('CancelTenantDeletion') }),
+    record({ type: one('BeginTenantPurge'), now: minutes }),
+    record({
+      type: one('RecordTenantErased'),
+      tenantId: tenants,
+      slug: one('c'),
+      requestedBy: one(idOf('acc', 1)),
+      streams: fc.nat(3),
+    }),
+    record({ type: one('GrantSupportAccess'), level: one('read', 'change'), until: minutes }),
+    record({ type: one('RevokeSupportAccess') }),
+    record({ type: one('UseSupportAccess'), now: minutes, accountId: one(idOf('acc', 1)) }),
+    record({
+      type: one('RecordTemplateDeployed'),
+      templateId: one(1, 2).map((n) => idOf('tpl', n)),
+      version: one(1, 2),
+      items: one({}, { [idOf('pol', 1)]: digestOf('a') }),
+    }),
+  ) as Arbitrary<never>,
+);
+
+const templateContents = one('A', 'B').map((name) => ({
+  settings: { description: name },
+  policies: [],
+  taskBundles: [],
+  compliancePolicies: [],
+  groups: [{ id: idOf('grp', 1), name, compliancePolicyId: null }],
+}));
+law(
+  'templates',
+  templateDecider,
+  fc.oneof(
+    record({ type: one('CreateTemplate'), name: named, description: one(null), content: templateContents }),
+    record({ type: one('RenameTemplate'), name: named, description: fc.option(named) }),
+    record({ type: one('ReviseTemplate'), content: templateContents, expectedVersion }),
+    record({ type: one('RetireTemplate') }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'deployments',
+  deploymentDecider,
+  fc.oneof(
+    record({
+      type: one('StartDeployment'),
+      templateId: one(idOf('tpl', 1)),
+      template: one({ status: 'none' }, { status: 'active', version: 2 }),
+      overwrite: fc.boolean(),
+      tenantIds: fc.array(tenants, { minLength: 1, maxLength: 3 }),
+    }),
+    record({
+      type: one('RecordDeploymentResult'),
+      tenantId: tenants,
+      result: one({ outcome: 'skipped', code: 'tenant-deleted' }),
     }),
   ) as Arbitrary<never>,
 );

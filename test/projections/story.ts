@@ -8,6 +8,7 @@ import type { EffectiveCompliancePolicy } from '../../domain/compliance/evaluate
 import type { ComplianceSettings } from '../../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
 import type { Decider } from '../../domain/decider.ts';
+import { deploymentDecider } from '../../domain/deployment/decide.ts';
 import type { CheckIn, DeviceCommand, EnrolDevice } from '../../domain/device/commands.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import { type EnrolmentCommand, enrolmentDecider } from '../../domain/enrolment/decide.ts';
@@ -17,6 +18,8 @@ import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
+import { templateContent } from '../../domain/template/content.ts';
+import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { hashSecret, newId, newSecret, newUuid } from '../../platform/new-id.ts';
@@ -279,6 +282,24 @@ export const tellStory = async (deps: Deps, name: string) => {
   // Falls out of compliance and back into it: an alert that opens and closes.
   await say(deviceDecider, good, checkingIn({ compliance, inventory: { osVersion: '13' } }));
   await say(deviceDecider, good, checkingIn({ compliance, inventory: { osVersion: '15.1' } }));
+
+  const templateId = newId('tpl');
+  const content = templateContent.parse({ settings: { description: name } });
+  const template = { name: 'Shops', description: null, content };
+  await say(templateDecider, templateId, { type: 'CreateTemplate', ...template });
+  const deploymentId = newId('dpl');
+  await say(deploymentDecider, deploymentId, {
+    type: 'StartDeployment',
+    templateId,
+    template: { status: 'active', version: 1, ...template },
+    overwrite: false,
+    tenantIds: [tenantId],
+  });
+  await say(deploymentDecider, deploymentId, {
+    type: 'RecordDeploymentResult',
+    tenantId,
+    result: { outcome: 'skipped', code: 'tenant-deleted' },
+  });
   await say(deviceDecider, bad, { type: 'RenameDevice', name: 'Older Nexus' });
 
   const devices = { good, bad, gone, registered } satisfies Record<string, DeviceId>;

@@ -18,6 +18,8 @@ type Kinds = {
   rol: ids.RoleId;
   key: ids.ApiKeyId;
   apr: ids.ApprovalId;
+  tpl: ids.TemplateId;
+  dpl: ids.DeploymentId;
 };
 
 /** The `number`th id of a kind. */
