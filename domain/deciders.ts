@@ -6,13 +6,18 @@ import { accountDecider } from './account/decide.ts';
 import { compliancePolicyDecider } from './compliance-policy/decide.ts';
 import type { Decider } from './decider.ts';
 import { deviceDecider } from './device/decide.ts';
+import { directoryDecider } from './directory/decide.ts';
 import { enrolmentDecider } from './enrolment/decide.ts';
 import { groupDecider } from './group/decide.ts';
+import { handoutDecider } from './handout/decide.ts';
+import { importDecider } from './import/decide.ts';
 import { policyDecider } from './policy/decide.ts';
 import { proxyDecider } from './proxy/decide.ts';
 import { reservationDecider } from './reservation/decide.ts';
 import { taskBundleDecider } from './task-bundle/decide.ts';
 import { tenantDecider } from './tenant/decide.ts';
+import { userDecider } from './user/decide.ts';
+import { userGroupDecider } from './user-group/decide.ts';
 
 /** A decider whose state, command and event types are not known statically. */
 export type AnyDecider = Decider<unknown, unknown, { readonly type: string; readonly data: unknown }>;
@@ -23,12 +28,17 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     accountDecider,
     compliancePolicyDecider,
     deviceDecider,
+    directoryDecider,
     enrolmentDecider,
     groupDecider,
+    handoutDecider,
+    importDecider,
     policyDecider,
     proxyDecider,
     reservationDecider,
     taskBundleDecider,
     tenantDecider,
+    userDecider,
+    userGroupDecider,
   ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),
 );

@@ -6,26 +6,36 @@ import { accountEvents } from './account/account.ts';
 import { compliancePolicyEvents } from './compliance-policy/compliance-policy.ts';
 import type { EventCatalogue } from './decider.ts';
 import { deviceEvents } from './device/device.ts';
+import { directoryEvents } from './directory/directory.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { groupEvents } from './group/group.ts';
+import { handoutEvents } from './handout/handout.ts';
+import { importEvents } from './import/import.ts';
 import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
 import { reservationEvents } from './reservation/reservation.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
 import { tenantEvents } from './tenant/tenant.ts';
+import { userEvents } from './user/user.ts';
+import { userGroupEvents } from './user-group/user-group.ts';
 
 /** Every category's facts. */
 export const catalogues: readonly EventCatalogue[] = [
   accountEvents,
   compliancePolicyEvents,
   deviceEvents,
+  directoryEvents,
   enrolmentEvents,
   groupEvents,
+  handoutEvents,
+  importEvents,
   policyEvents,
   proxyEvents,
   reservationEvents,
   taskBundleEvents,
   tenantEvents,
+  userEvents,
+  userGroupEvents,
 ];
 
 const byCategory: ReadonlyMap<string, EventCatalogue> = new Map(

@@ -31,6 +31,14 @@ export const refusals = {
     title: 'The device has been unenrolled',
     advice: 'Enrol the device again with a new code.',
   },
+  'directory-missing': {
+    title: 'The tenant has no directory',
+    advice: 'Configure one with configureDirectory.',
+  },
+  'duplicate-row': {
+    title: 'An earlier row of the file is about the same',
+    advice: 'Keep one of the rows.',
+  },
   'enrolment-expired': {
     title: 'The enrolment code has expired',
     advice: 'Ask an administrator for a new code.',
@@ -48,6 +56,12 @@ export const refusals = {
     advice: 'Ask an administrator for a new code.',
   },
   'group-missing': { title: 'No such device group', advice: 'Check the id.' },
+  'group-not-empty': {
+    title: 'The device group still has devices',
+    advice: 'Move its devices into another group first.',
+  },
+  'handout-missing': { title: 'No such handout of enrolment codes', advice: 'Check the id.' },
+  'import-missing': { title: 'No such import or preview', advice: 'Upload the file again.' },
   'name-taken': { title: 'The name is taken', advice: 'Choose another one.' },
   'platform-mismatch': {
     title: 'This is not for the platform of the device',
@@ -61,6 +75,23 @@ export const refusals = {
   'tenant-exists': { title: 'The tenant already exists', advice: 'Use another id.' },
   'tenant-missing': { title: 'No such tenant', advice: 'Check the id.' },
   'tenant-suspended': { title: 'The tenant is suspended', advice: 'Ask the operator to reactivate it.' },
+  'user-disabled': { title: 'The user is disabled', advice: 'Enable the user first.' },
+  'user-exists': {
+    title: 'The user exists already',
+    advice: 'Choose the mode that updates or skips those that exist, or leave the row out.',
+  },
+  'user-group-full': {
+    title: 'The user group is full',
+    advice: 'Put further users into another group.',
+  },
+  'user-group-missing': { title: 'No such user group', advice: 'Check the id.' },
+  'user-has-devices': {
+    title: 'The user still has devices',
+    advice:
+      'Take the devices off the user first, or remove the user with force: the devices stay, without a user.',
+  },
+  'user-missing': { title: 'No such user', advice: 'Check the id.' },
+  'user-removed': { title: 'The user was removed', advice: 'Create the user again.' },
   'version-conflict': {
     title: 'Somebody else changed this first',
     advice: 'Read it again and repeat your change.',

@@ -20,6 +20,10 @@ type Prefixes = {
   trf: 'transferId';
   tsk: 'taskId';
   prx: 'proxyId';
+  usr: 'userId';
+  ugr: 'userGroupId';
+  imp: 'importId';
+  hnd: 'handoutId';
 };
 
 /** A new sortable id of the kind that `prefix` names. */

@@ -8,8 +8,11 @@ import { appsProjection } from './apps.ts';
 import { auditProjection } from './audit.ts';
 import { compliancePoliciesProjection } from './compliance-policies.ts';
 import { devicesProjection } from './device-table.ts';
+import { directoriesProjection } from './directories.ts';
 import { enrolmentsProjection } from './enrolments.ts';
 import { groupsProjection } from './groups.ts';
+import { handoutsProjection } from './handouts.ts';
+import { importsProjection } from './imports.ts';
 import { mailProjection } from './mail.ts';
 import { policiesProjection } from './policies.ts';
 import type { Projection } from './projection.ts';
@@ -18,6 +21,8 @@ import { taskBundlesProjection } from './task-bundles.ts';
 import { tasksProjection } from './tasks.ts';
 import { tenantsProjection } from './tenants.ts';
 import { transfersProjection } from './transfers.ts';
+import { userGroupsProjection } from './user-groups.ts';
+import { usersProjection } from './users.ts';
 
 /** Every read model of Muster. */
 export const projections: readonly Projection[] = [
@@ -27,8 +32,11 @@ export const projections: readonly Projection[] = [
   auditProjection,
   compliancePoliciesProjection,
   devicesProjection,
+  directoriesProjection,
   enrolmentsProjection,
   groupsProjection,
+  handoutsProjection,
+  importsProjection,
   mailProjection,
   policiesProjection,
   proxiesProjection,
@@ -36,4 +44,6 @@ export const projections: readonly Projection[] = [
   tasksProjection,
   tenantsProjection,
   transfersProjection,
+  userGroupsProjection,
+  usersProjection,
 ];

@@ -50,7 +50,7 @@ export const requireGroup = async (
 ): Promise<void> => {
   if (groupId === null) return;
   const state = await stateOf(context, groupDecider, groupId);
-  if (state.status === 'none') throw new RefusedError(refuse('group-missing', { field }));
+  if (state.status !== 'active') throw new RefusedError(refuse('group-missing', { field }));
 };
 
 /** Refuses `compliance-policy-missing` and `compliance-policy-retired`; null names none and is fine. */

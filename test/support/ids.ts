@@ -15,6 +15,10 @@ type Kinds = {
   trf: ids.TransferId;
   tsk: ids.TaskId;
   prx: ids.ProxyId;
+  usr: ids.UserId;
+  ugr: ids.UserGroupId;
+  imp: ids.ImportId;
+  hnd: ids.HandoutId;
 };
 
 /** The `number`th id of a kind. */
