@@ -3,8 +3,9 @@
  * Opened by api/main.ts and api/bootstrap.ts; called by every edge of api/ but the devices', whose tokens are theirs.
  */
 import type { IncomingMessage } from 'node:http';
-import type { Role } from '../domain/account/account.ts';
 import { accountDecider } from '../domain/account/decide.ts';
+import type { Permission } from '../domain/account/permissions.ts';
+import { permissionsOf, type Role } from '../domain/account/roles.ts';
 import {
   type AccountId,
   type ProxyId,
@@ -34,6 +35,8 @@ export interface AccountCredential {
   readonly tenantId: TenantId;
   readonly accountId: AccountId;
   readonly role: Role;
+  /** What the role allows. */
+  readonly permissions: ReadonlySet<Permission>;
   readonly mustChangePassword: boolean;
   readonly token: string;
 }
@@ -83,7 +86,9 @@ export const identifyAccount = async (
     deps.handler.load(accountDecider, { tenantId, id: accountId }, { maxAgeMs }),
   ]);
   if (tenant.state.status !== 'active' || account.state.status !== 'enabled') return null;
-  return { kind: 'account', tenantId, accountId, role: account.state.role, mustChangePassword, token };
+  const { role } = account.state;
+  const permissions = permissionsOf(role);
+  return { kind: 'account', tenantId, accountId, role, permissions, mustChangePassword, token };
 };
 
 /** The token of a proxy, `muster-proxy.<tenantId>.<proxyId>.<secret>`: it says whose it is, the secret proves it. */

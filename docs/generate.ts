@@ -9,7 +9,10 @@ import { printSchema } from 'graphql';
 import { z } from 'zod';
 import { openApiDocument } from '../api/device/openapi.ts';
 import { schema } from '../api/graphql/schema.ts';
+import type { Access } from '../api/graphql/scopes.ts';
 import { statusOf } from '../api/problem.ts';
+import { permissionNames, permissions } from '../domain/account/permissions.ts';
+import { permissionsOf, type Role, roles } from '../domain/account/roles.ts';
 import { catalogues, schemaVersionOf } from '../domain/events.ts';
 import { refusals } from '../domain/refusals.ts';
 import { describeSettings, proxySettings, serverSettings } from '../platform/config.ts';
@@ -99,12 +102,47 @@ const asyncApi = (): string => {
   return `${JSON.stringify(document, null, 2)}\n`;
 };
 
+const rootTypes = [
+  ['query', schema.getQueryType()],
+  ['mutation', schema.getMutationType()],
+  ['subscription', schema.getSubscriptionType()],
+] as const;
+
+/** Every root field of GraphQL with what it needs. */
+const guardedFields = rootTypes.flatMap(([kind, type]) =>
+  Object.values(type?.getFields() ?? {}).map(({ name, extensions }) => ({
+    name: `${kind} ${name}`,
+    access: extensions['access'] as Access,
+  })),
+);
+
+const isAllowed = (access: Access, role: Role): boolean =>
+  access === 'public' || access === 'signedIn' || access === 'member' || permissionsOf(role).has(access);
+
+const permissionsReference = (): string => {
+  const names = Object.keys(roles) as Role[];
+  const mark = (allowed: boolean): string => (allowed ? 'yes' : '');
+  const described = names.map((name) => [`\`${name}\``, roles[name].title, roles[name].description]);
+  const allowed = permissionNames.map((name) => [
+    `\`${name}\``,
+    permissions[name],
+    ...names.map((role) => mark(isAllowed(name, role))),
+  ]);
+  const fields = guardedFields.map(({ name, access }) => [
+    name,
+    `\`${access}\``,
+    ...names.map((role) => mark(isAllowed(access, role))),
+  ]);
+  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`member\`: any account; what it gets depends on its permissions.\n\n${table(['Field', 'Needs', ...names], fields)}\n`;
+};
+
 /** Every generated reference: file name → content. */
 export const references = (): ReadonlyMap<string, string> =>
   new Map([
     ['config.md', configReference()],
     ['errors.md', errorsReference()],
     ['events.md', eventsReference()],
+    ['permissions.md', permissionsReference()],
     ['asyncapi.json', asyncApi()],
     ['openapi.json', `${JSON.stringify(openApiDocument, null, 2)}\n`],
     ['schema.graphql', `${printSchema(schema)}\n`],

@@ -6,8 +6,8 @@ import {
   type AccountState,
   evolveAccount,
   initialAccount,
-  type Role,
 } from '../domain/account/account.ts';
+import type { Role } from '../domain/account/roles.ts';
 import type { Fact } from '../domain/decider.ts';
 import type { AccountId, TenantId } from '../domain/ids.ts';
 import { asTenant, type Sql } from '../platform/sql.ts';

@@ -9,7 +9,7 @@ import { MusterError } from '../../platform/errors.ts';
 import type { StoredEvent } from '../../platform/event-store.ts';
 import { auditRowOf } from '../../projections/audit.ts';
 import { type AccountCredential, bearerToken, type Credentials, identifyAccount } from '../credentials.ts';
-import { scopeFault } from '../graphql/scopes.ts';
+import { accessFault } from '../graphql/scopes.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
 export interface EventFeedParts {
@@ -87,7 +87,7 @@ export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
   return async (req: Request, res: Response): Promise<void> => {
     const token = bearerToken(req);
     const credential = await identifyAccount(deps, credentials, token);
-    const fault = scopeFault(credential, 'administrator');
+    const fault = accessFault(credential, 'audit.read');
     if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
     const { tenantId } = credential;
     const afterPosition = lastEventId(req) ?? (await deps.store.lastPosition());
@@ -96,7 +96,7 @@ export const eventFeed = ({ deps, credentials, stopping }: EventFeedParts) => {
     const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);
     const check = setInterval(async () => {
       const still = await identifyAccount(deps, credentials, token, { use: false }).catch(() => null);
-      if (scopeFault(still, 'administrator')) stream.end();
+      if (accessFault(still, 'audit.read')) stream.end();
     }, checkMs);
     try {
       await stream.write(': following\n\n');

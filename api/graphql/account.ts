@@ -2,6 +2,7 @@
  * Accounts of the tenant in GraphQL. Listed in schema.ts; signing in is in session.ts.
  */
 import { accountDecider } from '../../domain/account/decide.ts';
+import { permissionsOf, type Role as RoleName } from '../../domain/account/roles.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { email, name } from '../../domain/text.ts';
@@ -35,7 +36,7 @@ builder.queryField('accounts', (t) =>
   t.field({
     type: connectionOf('Account', Account),
     description: 'Accounts by name.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'account.read' },
     args: pageArgs,
     resolve: (_root, args, context) =>
       listAccounts(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
@@ -61,15 +62,28 @@ const IssuedPayload = builder.objectRef<Issued>('AccountPasswordPayload').implem
   }),
 });
 
+/** A role that the caller may give: one that allows nothing that the caller may not do. */
+const grantableRole = (context: ApiContext, role: RoleName): RoleName => {
+  const { permissions } = signedIn(context);
+  const missing = [...permissionsOf(role)].find((permission) => !permissions.has(permission));
+  if (missing)
+    throw new MusterError('forbidden', `it allows ${missing}, which you may not do`, { field: 'role' });
+  return role;
+};
+
 mutation('createAccount', {
-  description: 'Creates an account in the own tenant, with a one-time password.',
+  description:
+    'Creates an account in the own tenant, with a one-time password. Nobody gives a role that allows more than the own.',
+  permission: 'account.manage',
   type: IssuedPayload,
   input: (t) => ({
     email: t.string({ required: true }).validate(email),
     name: t.string({ required: true }).validate(name),
+    role: t.field({ type: Role, description: 'Without one, the role of the caller.' }),
   }),
   run: async (input, context) => {
-    const { tenantId, role } = signedIn(context);
+    const { tenantId } = signedIn(context);
+    const role = grantableRole(context, input.role ?? signedIn(context).role);
     const id = newId('acc');
     const unique = { kind: 'account-email', value: input.email, tenantId } as const;
     refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
@@ -104,6 +118,7 @@ const issue = async (
 
 mutation('resetAccountPassword', {
   description: 'Gives an account of the own tenant a new one-time password; its sessions end.',
+  permission: 'account.manage',
   type: IssuedPayload,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
@@ -117,6 +132,7 @@ const Payload = payloadOf<AccountId, AccountRow>('Account', 'account', Account, 
 
 mutation('disableAccount', {
   description: 'Keeps an account of the own tenant from signing in; its sessions end.',
+  permission: 'account.manage',
   type: Payload,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
@@ -134,6 +150,7 @@ mutation('disableAccount', {
 
 mutation('enableAccount', {
   description: 'Lets a disabled account sign in again.',
+  permission: 'account.manage',
   type: Payload,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {

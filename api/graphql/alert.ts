@@ -38,7 +38,7 @@ builder.queryField('alerts', (t) =>
   t.field({
     type: AlertConnection,
     description: 'Alerts, the newest first.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'alert.read' },
     args: { ...pageArgs, open: t.arg.boolean({ description: 'Only open, or only closed ones.' }) },
     resolve: (_root, args, context) =>
       listAlerts(
@@ -53,7 +53,7 @@ builder.queryField('alerts', (t) =>
 builder.queryField('openAlertCount', (t) =>
   t.int({
     description: 'How many alerts are open.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'alert.read' },
     resolve: (_root, _args, context) => countOpenAlerts(context.deps.sql, signedIn(context).tenantId),
   }),
 );

@@ -37,7 +37,7 @@ builder.queryField('apps', (t) =>
   t.field({
     type: connectionOf('App', App),
     description: 'Apps of the tenant by name.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'app.read' },
     args: { ...pageArgs, search: t.arg.string({ validate: searchText, description: 'Start of the name.' }) },
     resolve: (_root, args, context) =>
       listTenantApps(context.deps.sql, signedIn(context).tenantId, pageOf(args), {

@@ -33,7 +33,7 @@ builder.queryField('audit', (t) =>
   t.field({
     type: AuditConnection,
     description: 'The tenant’s history, the latest event first.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'audit.read' },
     args: {
       ...pageArgs,
       entityId: t.arg.string({ validate: searchText, description: 'What it happened to.' }),
@@ -65,7 +65,7 @@ builder.queryField('audit', (t) =>
 builder.queryField('auditEventTypes', (t) =>
   t.stringList({
     description: 'Every type of event there is.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'audit.read' },
     resolve: () => catalogues.flatMap(({ schemas }) => Object.keys(schemas)).sort(),
   }),
 );

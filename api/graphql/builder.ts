@@ -14,7 +14,7 @@ import type { ApiContext } from './context.ts';
 import { guardPlugin } from './guard.ts';
 import { typenameOf } from './node-id.ts';
 import { jsonOf } from './scalars.ts';
-import { scopeFault } from './scopes.ts';
+import { type AuthScopes, accessFault } from './scopes.ts';
 
 /** An expected refusal on its way to the caller, as the typed result `Refusal`. */
 export class RefusedError extends Error {
@@ -30,7 +30,7 @@ export class RefusedError extends Error {
 export const builder = new SchemaBuilder<{
   Context: ApiContext;
   DefaultFieldNullability: false;
-  AuthScopes: { public: boolean; signedIn: boolean; administrator: boolean; operator: boolean };
+  AuthScopes: AuthScopes;
   Scalars: {
     ID: { Input: string; Output: string };
     DateTime: { Input: string; Output: string };
@@ -43,9 +43,9 @@ export const builder = new SchemaBuilder<{
   scopeAuth: {
     authScopes: ({ credential }) => ({
       public: true,
-      signedIn: scopeFault(credential, 'signedIn') === undefined,
-      administrator: scopeFault(credential, 'administrator') === undefined,
-      operator: scopeFault(credential, 'operator') === undefined,
+      signedIn: accessFault(credential, 'signedIn') === undefined,
+      member: accessFault(credential, 'member') === undefined,
+      permission: (permission) => accessFault(credential, permission) === undefined,
     }),
     unauthorizedError: () => new MusterError('forbidden', 'the credential lacks the scope'),
   },

@@ -47,7 +47,7 @@ builder.queryField('complianceRules', (t) =>
   t.field({
     type: [Rule],
     description: 'Every rule there is.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'compliance-policy.read' },
     resolve: () => rules as unknown as ComplianceRule[],
   }),
 );
@@ -87,7 +87,7 @@ builder.queryField('compliancePolicies', (t) =>
   t.field({
     type: connectionOf('CompliancePolicy', CompliancePolicy),
     description: 'Compliance policies by name, retired ones too.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'compliance-policy.read' },
     args: pageArgs,
     resolve: (_root, args, context) =>
       listCompliancePolicies(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
@@ -105,6 +105,7 @@ const settingsHelp =
 
 mutation('createCompliancePolicy', {
   description: 'Creates a compliance policy at version 1.',
+  permission: 'compliance-policy.manage',
   type: Payload,
   input: (t) => ({
     name: t.string({ required: true }).validate(name),
@@ -126,6 +127,7 @@ mutation('createCompliancePolicy', {
 
 mutation('renameCompliancePolicy', {
   description: 'Renames a compliance policy.',
+  permission: 'compliance-policy.manage',
   type: Payload,
   input: (t) => ({
     compliancePolicyId: t.id({ required: true }).validate(compliancePolicyId),
@@ -143,6 +145,7 @@ mutation('renameCompliancePolicy', {
 
 mutation('reviseCompliancePolicy', {
   description: 'Gives a compliance policy new rules as its next version; its devices are evaluated again.',
+  permission: 'compliance-policy.manage',
   type: Payload,
   input: (t) => ({
     compliancePolicyId: t.id({ required: true }).validate(compliancePolicyId),
@@ -172,6 +175,7 @@ const isAssigned = async (context: ApiContext, id: CompliancePolicyId): Promise<
 
 mutation('retireCompliancePolicy', {
   description: 'Retires a compliance policy that neither the tenant nor a group uses any more.',
+  permission: 'compliance-policy.manage',
   type: Payload,
   input: (t) => ({ compliancePolicyId: t.id({ required: true }).validate(compliancePolicyId) }),
   run: async (input, context) => {
@@ -188,6 +192,7 @@ mutation('retireCompliancePolicy', {
 mutation('assignTenantCompliancePolicy', {
   description:
     'Puts every device of the tenant, but for groups with one of their own, under a compliance policy.',
+  permission: 'tenant.manage',
   type: TenantPayload,
   input: (t) => ({ compliancePolicyId: t.id({ required: true }).validate(compliancePolicyId) }),
   run: async (input, context) => {

@@ -25,7 +25,7 @@ builder.queryField('deadJobs', (t) =>
   t.field({
     type: [DeadJobType],
     description: 'Jobs that failed for good, the latest first.',
-    authScopes: { operator: true },
+    authScopes: { permission: 'operator.jobs' },
     args: {
       queue: t.arg({ type: QueueNameEnum, description: 'Without it those of every queue.' }),
       first: t.arg.int({
@@ -44,7 +44,7 @@ builder.queryField('deadJobs', (t) =>
 builder.queryField('deadJobCount', (t) =>
   t.int({
     description: 'How many jobs failed for good.',
-    authScopes: { operator: true },
+    authScopes: { permission: 'operator.jobs' },
     resolve: (_root, _args, context) => context.deadJobs.count(),
   }),
 );
@@ -68,7 +68,7 @@ const requireFound = (found: boolean): void => {
 
 mutation('retryDeadJob', {
   description: 'Runs a dead job again.',
-  scope: 'operator',
+  permission: 'operator.jobs',
   type: DonePayload,
   input: (t) => ({
     queue: t.field({ type: QueueNameEnum, required: true }),
@@ -82,7 +82,7 @@ mutation('retryDeadJob', {
 
 mutation('discardDeadJob', {
   description: 'Forgets a dead job: what it was to do is not done.',
-  scope: 'operator',
+  permission: 'operator.jobs',
   type: DonePayload,
   input: (t) => ({
     queue: t.field({ type: QueueNameEnum, required: true }),

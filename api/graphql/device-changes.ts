@@ -8,7 +8,7 @@ import { followRows } from '../follow.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { Device } from './refs.ts';
-import { scopeFault } from './scopes.ts';
+import { accessFault } from './scopes.ts';
 
 /** The session is looked at again this often: what ends it ends the subscription. */
 const checkMs = 5000;
@@ -28,7 +28,7 @@ const deviceChanges = (context: ApiContext, only: DeviceId | null): AsyncIterabl
     after: waiter.position(),
     allowed: async () => {
       const credential = await identifyAccount(deps, credentials, token, { use: false });
-      return scopeFault(credential, 'administrator') === undefined;
+      return accessFault(credential, 'device.read') === undefined;
     },
     checkMs,
     heartbeatMs: checkMs,
@@ -61,7 +61,7 @@ builder.subscriptionField('deviceChanged', (t) =>
   t.field({
     type: Device,
     description: 'A device, as it is now, each time it changed. Ends with the session.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'device.read' },
     args: { deviceId: t.arg.id({ description: 'Only this device.' }).validate(deviceId.nullish()) },
     subscribe: (_root, args, context) => deviceChanges(context, args.deviceId ?? null),
     resolve: (device) => device,

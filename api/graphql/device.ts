@@ -53,7 +53,7 @@ builder.queryField('devices', (t) =>
   t.field({
     type: DeviceConnection,
     description: 'Devices by name.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'device.read' },
     args: { ...pageArgs, filter: t.arg({ type: DeviceFilterInput }) },
     resolve: (_root, args, context) =>
       listDevices(context.deps.sql, signedIn(context).tenantId, filterOf(args.filter), pageOf(args)),
@@ -87,7 +87,7 @@ builder.queryField('deviceCounts', (t) =>
   t.field({
     type: Counts,
     description: 'Counts the devices that a filter selects.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'device.read' },
     args: { filter: t.arg({ type: DeviceFilterInput }) },
     resolve: (_root, args, context) =>
       countDevices(context.deps.sql, signedIn(context).tenantId, filterOf(args.filter)),
@@ -98,6 +98,7 @@ const Payload = payloadOf<DeviceId, DeviceRow>('Device', 'device', Device, findD
 
 mutation('registerDevice', {
   description: 'Registers a device ahead of its enrolment.',
+  permission: 'device.manage',
   type: Payload,
   input: (t) => ({
     name: t.string({ required: true }).validate(name),
@@ -125,6 +126,7 @@ mutation('registerDevice', {
 
 mutation('renameDevice', {
   description: 'Renames a device.',
+  permission: 'device.manage',
   type: Payload,
   input: (t) => ({
     deviceId: t.id({ required: true }).validate(deviceId),
@@ -139,6 +141,7 @@ mutation('renameDevice', {
 
 mutation('assignPolicy', {
   description: 'Assigns a policy to a device, in place of another of its type; it arrives at the next sync.',
+  permission: 'device.manage',
   type: Payload,
   input: (t) => ({
     deviceId: t.id({ required: true }).validate(deviceId),
@@ -159,6 +162,7 @@ mutation('assignPolicy', {
 
 mutation('unassignPolicy', {
   description: 'Takes a policy off a device.',
+  permission: 'device.manage',
   type: Payload,
   input: (t) => ({
     deviceId: t.id({ required: true }).validate(deviceId),
@@ -176,6 +180,7 @@ mutation('unassignPolicy', {
 
 mutation('setMailAccess', {
   description: 'Lets mail follow compliance (`AUTO`), or allows or denies it whatever the verdict.',
+  permission: 'device.manage',
   type: Payload,
   input: (t) => ({
     deviceId: t.id({ required: true }).validate(deviceId),
@@ -194,6 +199,7 @@ const inForce = (context: ApiContext, group: DeviceRow['groupId']) =>
 
 mutation('joinGroup', {
   description: 'Puts a device into a group, or out of any; it is evaluated again.',
+  permission: 'device.manage',
   type: Payload,
   input: (t) => ({
     deviceId: t.id({ required: true }).validate(deviceId),
@@ -217,6 +223,7 @@ mutation('joinGroup', {
 
 mutation('queueTask', {
   description: 'Gives a device one task, without a bundle.',
+  permission: 'device.act',
   type: Payload,
   input: (t) => ({
     deviceId: t.id({ required: true }).validate(deviceId),
@@ -242,6 +249,7 @@ mutation('queueTask', {
 
 mutation('cancelTask', {
   description: 'Cancels a task that is not finished. One that was sent may still be carried out.',
+  permission: 'device.act',
   type: Payload,
   input: (t) => ({
     deviceId: t.id({ required: true }).validate(deviceId),
@@ -261,6 +269,7 @@ mutation('cancelTask', {
 
 mutation('unenrolDevice', {
   description: 'Ends the management of a device at once: its credential and its mail with it.',
+  permission: 'device.wipe',
   type: Payload,
   input: (t) => ({ deviceId: t.id({ required: true }).validate(deviceId) }),
   run: async (input, context) => {

@@ -58,7 +58,7 @@ builder.queryField('enrolments', (t) =>
   t.field({
     type: connectionOf('Enrolment', Enrolment),
     description: 'Enrolments, the newest first.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'enrolment.read' },
     args: pageArgs,
     resolve: (_root, args, context) =>
       listEnrolments(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
@@ -105,6 +105,7 @@ const hourMs = 3_600_000;
 
 mutation('createEnrolment', {
   description: 'Makes a code with which one device joins: a new one, or the registered one that is named.',
+  permission: 'enrolment.manage',
   type: CreatedPayload,
   input: (t) => ({
     deviceId: t.id({ description: 'A registered device.' }).validate(deviceId.nullish()),
@@ -137,6 +138,7 @@ mutation('createEnrolment', {
 
 mutation('revokeEnrolment', {
   description: 'Makes a code useless that was not used.',
+  permission: 'enrolment.manage',
   type: payloadOf<EnrolmentId, EnrolmentRow>('Enrolment', 'enrolment', Enrolment, findEnrolment),
   input: (t) => ({ enrolmentId: t.id({ required: true }).validate(enrolmentId) }),
   run: async (input, context) => {

@@ -2,7 +2,7 @@
  * The enumerations of the domain in GraphQL: upper case, with underscores. Called by api/graphql/<noun>.ts.
  */
 import type { EnumRef } from '@pothos/core';
-import { role } from '../../domain/account/account.ts';
+import { role } from '../../domain/account/roles.ts';
 import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { severity } from '../../domain/compliance/settings.ts';
 import { verdict } from '../../domain/compliance/verdict.ts';

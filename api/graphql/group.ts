@@ -46,7 +46,7 @@ builder.queryField('groups', (t) =>
   t.field({
     type: connectionOf('DeviceGroup', DeviceGroup),
     description: 'Device groups by name.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'group.read' },
     args: pageArgs,
     resolve: (_root, args, context) => listGroups(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
   }),
@@ -56,6 +56,7 @@ const Payload = payloadOf<GroupId, GroupRow>('DeviceGroup', 'group', DeviceGroup
 
 mutation('createGroup', {
   description: 'Creates a device group.',
+  permission: 'group.manage',
   type: Payload,
   input: (t) => ({ name: t.string({ required: true }).validate(name) }),
   run: async (input, context) => {
@@ -67,6 +68,7 @@ mutation('createGroup', {
 
 mutation('renameGroup', {
   description: 'Renames a device group.',
+  permission: 'group.manage',
   type: Payload,
   input: (t) => ({
     groupId: t.id({ required: true }).validate(groupId),
@@ -81,6 +83,7 @@ mutation('renameGroup', {
 mutation('assignGroupCompliancePolicy', {
   description:
     'Puts the devices of a group under a compliance policy; without one the tenant’s applies again.',
+  permission: 'group.manage',
   type: Payload,
   input: (t) => ({
     groupId: t.id({ required: true }).validate(groupId),

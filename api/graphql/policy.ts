@@ -54,7 +54,7 @@ builder.queryField('policies', (t) =>
   t.field({
     type: connectionOf('Policy', Policy),
     description: 'Policies by name, retired ones too.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'policy.read' },
     args: pageArgs,
     resolve: (_root, args, context) =>
       listPolicies(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
@@ -65,7 +65,7 @@ builder.queryField('policySettingsSchema', (t) =>
   t.field({
     type: 'JSON',
     description: 'JSON Schema of the settings of a policy.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'policy.read' },
     resolve: () => z.toJSONSchema(policySettings),
   }),
 );
@@ -74,6 +74,7 @@ const Payload = payloadOf<PolicyId, PolicyRow>('Policy', 'policy', Policy, findP
 
 mutation('createPolicy', {
   description: 'Creates a policy at version 1.',
+  permission: 'policy.manage',
   type: Payload,
   input: (t) => ({
     name: t.string({ required: true }).validate(name),
@@ -100,6 +101,7 @@ mutation('createPolicy', {
 
 mutation('renamePolicy', {
   description: 'Renames a policy.',
+  permission: 'policy.manage',
   type: Payload,
   input: (t) => ({
     policyId: t.id({ required: true }).validate(policyId),
@@ -117,6 +119,7 @@ mutation('renamePolicy', {
 mutation('revisePolicy', {
   description:
     'Gives a policy new settings as its next version; its devices receive them at their next sync.',
+  permission: 'policy.manage',
   type: Payload,
   input: (t) => ({
     policyId: t.id({ required: true }).validate(policyId),
@@ -137,6 +140,7 @@ mutation('revisePolicy', {
 
 mutation('retirePolicy', {
   description: 'Retires a policy: it can be assigned to no further device; those that have it keep it.',
+  permission: 'policy.manage',
   type: Payload,
   input: (t) => ({ policyId: t.id({ required: true }).validate(policyId) }),
   run: async (input, context) => {

@@ -30,7 +30,7 @@ builder.queryField('proxies', (t) =>
   t.field({
     type: connectionOf('Proxy', EasProxy),
     description: 'Proxies by name, revoked ones too.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'proxy.read' },
     args: pageArgs,
     resolve: (_root, args, context) =>
       listProxies(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
@@ -58,6 +58,7 @@ const TokenPayload = builder.objectRef<Credentialed>('ProxyTokenPayload').implem
 
 mutation('registerProxy', {
   description: 'Registers an EAS proxy and makes its credential.',
+  permission: 'proxy.manage',
   type: TokenPayload,
   input: (t) => ({ name: t.string({ required: true }).validate(name) }),
   run: async (input, context) => {
@@ -75,6 +76,7 @@ mutation('registerProxy', {
 
 mutation('replaceProxyToken', {
   description: 'Makes a new credential for a proxy; the old one ends at once. A revoked proxy works again.',
+  permission: 'proxy.manage',
   type: TokenPayload,
   input: (t) => ({ proxyId: t.id({ required: true }).validate(proxyId) }),
   run: async (input, context) => {
@@ -92,6 +94,7 @@ mutation('replaceProxyToken', {
 
 mutation('revokeProxy', {
   description: 'Ends the credential of a proxy; its feed is cut within seconds.',
+  permission: 'proxy.manage',
   type: payloadOf<ProxyId, ProxyRow>('Proxy', 'proxy', EasProxy, findProxy),
   input: (t) => ({ proxyId: t.id({ required: true }).validate(proxyId) }),
   run: async (input, context) => {

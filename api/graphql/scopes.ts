@@ -1,28 +1,46 @@
 /**
- * Who may use a field. Every root field names exactly one scope; guard.ts enforces it before anything else happens.
- * Called by builder.ts, guard.ts and the subscription, which checks again while it runs.
+ * Who may use a field or route. Every root field names exactly one scope or permission; guard.ts enforces it before
+ * anything else happens. Called by builder.ts, guard.ts, routes of accounts, and whatever checks again while it runs.
  */
+import { type Permission, permission } from '../../domain/account/permissions.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { AccountCredential } from '../credentials.ts';
 
 /**
- * `public`: anybody. `signedIn`: any account, even one that must change its password first. `administrator`: any
- * account, within its own tenant. `operator`: accounts of the operator tenant, for what concerns tenants as such.
+ * `public`: anybody. `signedIn`: any account, even one that must change its password first. `member`: any account;
+ * what it gets depends on its permissions one by one. Else the permission that the account needs.
  */
-export const scopeNames = ['public', 'signedIn', 'administrator', 'operator'] as const;
+export const scopeNames = ['public', 'signedIn', 'member'] as const;
 export type ScopeName = (typeof scopeNames)[number];
+export type Access = ScopeName | Permission;
 
-/** Why a credential may not use a field of that scope; undefined when it may. */
-export const scopeFault = (
+/** The `authScopes` of a root field. */
+export interface AuthScopes {
+  readonly public: boolean;
+  readonly signedIn: boolean;
+  readonly member: boolean;
+  readonly permission: Permission;
+}
+
+/** What `authScopes` ask for; undefined when they name nothing, or not exactly one thing. */
+export const accessOf = (authScopes: unknown): Access | undefined => {
+  const named = Object.entries((authScopes ?? {}) as Record<string, unknown>);
+  const [scope, wanted] = named[0] ?? [];
+  if (named.length !== 1) return undefined;
+  if (scope === 'permission') return permission.safeParse(wanted).data;
+  return wanted === true ? scopeNames.find((known) => known === scope) : undefined;
+};
+
+/** Why a credential may not have that access; undefined when it may. */
+export const accessFault = (
   credential: AccountCredential | null,
-  scope: ScopeName,
+  access: Access,
 ): MusterError | undefined => {
-  if (scope === 'public') return undefined;
+  if (access === 'public') return undefined;
   if (credential === null) return new MusterError('unauthenticated', 'sign in first');
-  if (scope === 'signedIn') return undefined;
+  if (access === 'signedIn') return undefined;
   if (credential.mustChangePassword)
     return new MusterError('password-change-required', 'the password is the one-time password');
-  if (scope === 'operator' && credential.role !== 'operator')
-    return new MusterError('forbidden', 'an operator is needed');
-  return undefined;
+  if (access === 'member' || credential.permissions.has(access)) return undefined;
+  return new MusterError('forbidden', `the role ${credential.role} lacks the permission ${access}`);
 };

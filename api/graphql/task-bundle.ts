@@ -99,7 +99,7 @@ builder.queryField('taskBundles', (t) =>
   t.field({
     type: connectionOf('TaskBundle', TaskBundle),
     description: 'Task bundles by name, retired ones too.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'task-bundle.read' },
     args: pageArgs,
     resolve: (_root, args, context) =>
       listTaskBundles(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
@@ -110,7 +110,7 @@ builder.queryField('transfers', (t) =>
   t.field({
     type: TransferConnection,
     description: 'Transfers of task bundles, the newest first.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'task-bundle.read' },
     args: pageArgs,
     resolve: (_root, args, context) =>
       listTransfers(context.deps.sql, signedIn(context).tenantId, pageOf(args)),
@@ -128,6 +128,7 @@ const fewTasks = z.array(z.custom<Task>()).min(1).max(50);
 
 mutation('createTaskBundle', {
   description: 'Creates a task bundle at version 1.',
+  permission: 'task-bundle.manage',
   type: Payload,
   input: (t) => ({
     name: t.string({ required: true }).validate(name),
@@ -149,6 +150,7 @@ mutation('createTaskBundle', {
 
 mutation('renameTaskBundle', {
   description: 'Renames a task bundle.',
+  permission: 'task-bundle.manage',
   type: Payload,
   input: (t) => ({
     taskBundleId: t.id({ required: true }).validate(taskBundleId),
@@ -163,6 +165,7 @@ mutation('renameTaskBundle', {
 
 mutation('reviseTaskBundle', {
   description: 'Gives a task bundle other tasks as its next version; transfers under way keep theirs.',
+  permission: 'task-bundle.manage',
   type: Payload,
   input: (t) => ({
     taskBundleId: t.id({ required: true }).validate(taskBundleId),
@@ -183,6 +186,7 @@ mutation('reviseTaskBundle', {
 
 mutation('retireTaskBundle', {
   description: 'Retires a task bundle: it can be transferred no more.',
+  permission: 'task-bundle.manage',
   type: Payload,
   input: (t) => ({ taskBundleId: t.id({ required: true }).validate(taskBundleId) }),
   run: async (input, context) => {
@@ -213,6 +217,7 @@ const targetOf = async (
 
 mutation('transferTaskBundle', {
   description: 'Sends a task bundle to a device, or to every device that is in a group now.',
+  permission: 'task-bundle.transfer',
   type: TransferPayload,
   input: (t) => ({
     taskBundleId: t.id({ required: true }).validate(taskBundleId),

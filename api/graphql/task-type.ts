@@ -38,7 +38,7 @@ builder.queryField('taskTypes', (t) =>
   t.field({
     type: [TaskTypeRef],
     description: 'Every task type there is.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'task-bundle.read' },
     resolve: () => taskTypes as unknown as TaskType[],
   }),
 );

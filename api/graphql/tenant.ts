@@ -22,7 +22,7 @@ builder.queryField('tenant', (t) =>
   t.field({
     type: Tenant,
     description: 'The own tenant.',
-    authScopes: { administrator: true },
+    authScopes: { permission: 'tenant.read' },
     resolve: async (_root, _args, context) => {
       const found = await findTenant(context.deps.sql, signedIn(context).tenantId);
       if (!found) throw new MusterError('too-busy', 'the tenant cannot be read yet');
@@ -35,7 +35,7 @@ builder.queryField('tenants', (t) =>
   t.field({
     type: connectionOf('Tenant', Tenant),
     description: 'Every tenant of the installation by name.',
-    authScopes: { operator: true },
+    authScopes: { permission: 'operator.tenants' },
     args: pageArgs,
     resolve: (_root, args, context) => listTenants(context.deps.sql, pageOf(args)),
   }),
@@ -79,7 +79,7 @@ const partsOf = (context: ApiContext) => ({
 
 mutation('createTenant', {
   description: 'Creates a tenant with its first administrator and a default compliance policy.',
-  scope: 'operator',
+  permission: 'operator.tenants',
   type: ProvisionedType,
   input: (t) => ({
     name: t.string({ required: true }).validate(name),
@@ -111,7 +111,7 @@ const requireCustomer = async (context: ApiContext, id: TenantId): Promise<void>
 mutation('issueTenantAdministrator', {
   description:
     'Gives a tenant an administrator: a new account, or a new one-time password for the account of that e-mail.',
-  scope: 'operator',
+  permission: 'operator.tenants',
   type: ProvisionedType,
   input: (t) => ({
     tenantId: t.id({ required: true }).validate(tenantId),
@@ -130,7 +130,7 @@ mutation('issueTenantAdministrator', {
 
 mutation('renameTenant', {
   description: 'Renames a tenant; its short name stays.',
-  scope: 'operator',
+  permission: 'operator.tenants',
   type: TenantPayload,
   input: (t) => ({
     tenantId: t.id({ required: true }).validate(tenantId),
@@ -146,7 +146,7 @@ mutation('renameTenant', {
 
 mutation('suspendTenant', {
   description: 'Keeps everybody of a tenant out: accounts, devices and proxies; sessions end.',
-  scope: 'operator',
+  permission: 'operator.tenants',
   type: TenantPayload,
   input: (t) => ({
     tenantId: t.id({ required: true }).validate(tenantId),
@@ -163,7 +163,7 @@ mutation('suspendTenant', {
 
 mutation('reactivateTenant', {
   description: 'Ends the suspension of a tenant.',
-  scope: 'operator',
+  permission: 'operator.tenants',
   type: TenantPayload,
   input: (t) => ({ tenantId: t.id({ required: true }).validate(tenantId) }),
   run: async (input, context) => {

@@ -5,10 +5,7 @@
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
 import { email, name } from '../text.ts';
-
-/** Exactly one role per account. `operator` exists in the operator tenant only. */
-export const role = z.enum(['operator', 'administrator']);
-export type Role = z.infer<typeof role>;
+import { type Role, role } from './roles.ts';
 
 export const accountEvents = defineEvents('account', {
   AccountCreated: z.strictObject({ email, name, role }),

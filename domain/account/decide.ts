@@ -9,8 +9,8 @@ import {
   accountEvents,
   evolveAccount,
   initialAccount,
-  type Role,
 } from './account.ts';
+import type { Role } from './roles.ts';
 
 export type AccountCommand =
   | { readonly type: 'CreateAccount'; readonly email: string; readonly name: string; readonly role: Role }

@@ -102,7 +102,7 @@ export const signIn = (client: Client, tenantSlug: string, email: string, passwo
   );
 
 /** Signs in with a one-time password and changes it. */
-const enter = async (
+export const enter = async (
   url: string,
   tenantSlug: string,
   email: string,

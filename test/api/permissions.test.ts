@@ -1,7 +1,8 @@
 /**
- * Who may use which field: every root field of the schema for every kind of caller. A field that is missing here fails.
+ * Who may use which field: every root field of the schema for every role, held against the matrix in the documentation.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import {
   type GraphQLField,
@@ -14,84 +15,26 @@ import {
   isObjectType,
 } from 'graphql';
 import { schema } from '../../api/graphql/schema.ts';
-import type { ScopeName } from '../../api/graphql/scopes.ts';
-import { type ApiStage, type Client, clientOf, openStage, signIn, type TenantStage } from './stage.ts';
+import { type Role, roles } from '../../domain/account/roles.ts';
+import { type ApiStage, type Client, clientOf, enter, openStage, signIn, type TenantStage } from './stage.ts';
 
-const scopes: Readonly<Record<ScopeName, readonly string[]>> = {
-  public: ['signIn'],
-  signedIn: ['viewer', 'changePassword', 'signOut'],
-  operator: [
-    'createTenant',
-    'deadJobCount',
-    'deadJobs',
-    'discardDeadJob',
-    'issueTenantAdministrator',
-    'reactivateTenant',
-    'renameTenant',
-    'retryDeadJob',
-    'suspendTenant',
-    'tenants',
-  ],
-  administrator: [
-    'accounts',
-    'alerts',
-    'apps',
-    'assignGroupCompliancePolicy',
-    'assignPolicy',
-    'assignTenantCompliancePolicy',
-    'audit',
-    'auditEventTypes',
-    'cancelTask',
-    'compliancePolicies',
-    'complianceRules',
-    'createAccount',
-    'createCompliancePolicy',
-    'createEnrolment',
-    'createGroup',
-    'createPolicy',
-    'createTaskBundle',
-    'deviceChanged',
-    'deviceCounts',
-    'devices',
-    'disableAccount',
-    'enableAccount',
-    'enrolments',
-    'groups',
-    'joinGroup',
-    'node',
-    'nodes',
-    'openAlertCount',
-    'policies',
-    'policySettingsSchema',
-    'proxies',
-    'queueTask',
-    'registerDevice',
-    'registerProxy',
-    'renameCompliancePolicy',
-    'renameDevice',
-    'renameGroup',
-    'renamePolicy',
-    'renameTaskBundle',
-    'replaceProxyToken',
-    'resetAccountPassword',
-    'retireCompliancePolicy',
-    'retirePolicy',
-    'retireTaskBundle',
-    'reviseCompliancePolicy',
-    'revisePolicy',
-    'reviseTaskBundle',
-    'revokeEnrolment',
-    'revokeProxy',
-    'setMailAccess',
-    'taskBundles',
-    'taskTypes',
-    'tenant',
-    'transferTaskBundle',
-    'transfers',
-    'unassignPolicy',
-    'unenrolDevice',
-  ],
-};
+const columns = ['nobody', 'newcomer', ...Object.keys(roles)] as const;
+type Caller = (typeof columns)[number];
+
+/** The matrix in docs/reference/permissions.md: root field → what it needs, and the roles that have it. */
+const documented = new Map(
+  [
+    ...readFileSync('docs/reference/permissions.md', 'utf8').matchAll(
+      /^\| (?:query|mutation|subscription) (\w+) \| `([\w.-]+)` \|(.*)\|$/gm,
+    ),
+  ].map(([, name, access, cells]) => [
+    name as string,
+    {
+      access: access as string,
+      allowed: (cells as string).split('|').map((cell) => cell.trim() === 'yes'),
+    },
+  ]),
+);
 
 type Kind = 'query' | 'mutation' | 'subscription';
 const roots: readonly (readonly [Kind, GraphQLField<unknown, unknown>])[] = (
@@ -143,74 +86,80 @@ const faultOf = async (client: Client, kind: Kind, field: GraphQLField<unknown, 
 
 let stage: ApiStage;
 let acme: TenantStage;
-let callers: Readonly<Record<'nobody' | 'newcomer' | 'administrator' | 'operator', () => Promise<Client>>>;
+const password = 'a long password of a role';
+const clients = new Map<Caller, () => Promise<Client>>();
+
+/** A session of its own each time: signing out is among what is called. */
+const session = (slug: string, email: string, secret: string) => async () =>
+  clientOf(stage.api.url, (await signIn(stage.nobody, slug, email, secret)).token);
 
 before(async () => {
   stage = await openStage();
   acme = await stage.tenant('acme');
+  clients.set('nobody', async () => stage.nobody);
+  for (const role of Object.keys(roles) as Role[]) {
+    const [maker, slug] = role === 'operator' ? [stage.operator, 'operator'] : [acme.client, 'acme'];
+    const email = `${role}@${slug}.example`;
+    const { oneTimePassword } = await maker.mutate(
+      'createAccount',
+      { email, name: role, role: role.replaceAll('-', '_').toUpperCase() },
+      'AccountPasswordPayload',
+      'oneTimePassword',
+    );
+    await enter(stage.api.url, slug, email, oneTimePassword, password);
+    clients.set(role, session(slug, email, password));
+  }
+  const email = 'new@acme.example';
   const created = await acme.client.mutate(
     'createAccount',
-    { email: 'new@acme.example', name: 'New' },
+    { email, name: 'New' },
     'AccountPasswordPayload',
     'oneTimePassword',
   );
-  const session = async (slug: string, email: string, password: string) =>
-    clientOf(stage.api.url, (await signIn(stage.nobody, slug, email, password)).token);
-  callers = {
-    nobody: async () => stage.nobody,
-    newcomer: () => session('acme', 'new@acme.example', created.oneTimePassword),
-    administrator: () => session('acme', acme.email, acme.password),
-    operator: () => session('operator', 'operator@muster.local', 'correct horse battery staple'),
-  };
+  clients.set('newcomer', session('acme', email, created.oneTimePassword));
 });
 after(() => stage.stop());
 
-test('every root field is in this table, under the scope it declares', () => {
-  const declared = Object.fromEntries(roots.map(([, field]) => [field.name, field.extensions['scope']]));
-  const expected = Object.fromEntries(
-    Object.entries(scopes).flatMap(([scope, names]) => names.map((name) => [name, scope])),
-  );
+test('the matrix of the documentation has every root field, as it is declared', () => {
+  const declared = roots.map(([, field]) => [field.name, field.extensions['access']]);
   assert.ok(roots.length > 60);
-  assert.deepEqual(Object.entries(declared).sort(), Object.entries(expected).sort());
+  assert.deepEqual(declared.sort(), [...documented].map(([name, { access }]) => [name, access]).sort());
 });
 
-const expectations: Readonly<
-  Record<
-    'nobody' | 'newcomer' | 'administrator' | 'operator',
-    Readonly<Record<ScopeName, string | undefined>>
-  >
-> = {
-  nobody: {
-    public: undefined,
-    signedIn: 'unauthenticated',
-    administrator: 'unauthenticated',
-    operator: 'unauthenticated',
-  },
-  newcomer: {
-    public: undefined,
-    signedIn: undefined,
-    administrator: 'password-change-required',
-    operator: 'password-change-required',
-  },
-  administrator: { public: undefined, signedIn: undefined, administrator: undefined, operator: 'forbidden' },
-  operator: { public: undefined, signedIn: undefined, administrator: undefined, operator: undefined },
+/** The fault that the documentation promises; undefined where the caller may go on. */
+const promised = (caller: Caller, name: string): string | undefined => {
+  const { access, allowed } = documented.get(name) as { access: string; allowed: readonly boolean[] };
+  if (access === 'public') return undefined;
+  if (caller === 'nobody') return 'unauthenticated';
+  if (access === 'signedIn') return undefined;
+  if (caller === 'newcomer') return 'password-change-required';
+  return allowed[Object.keys(roles).indexOf(caller)] ? undefined : 'forbidden';
 };
 
-for (const [caller, expected] of Object.entries(expectations)) {
-  test(`${caller}: every field answers as its scope says, whatever the arguments`, async () => {
-    const client = await callers[caller as keyof typeof callers]();
+for (const caller of columns) {
+  test(`${caller}: every field answers as the matrix says, whatever the arguments`, async () => {
+    const client = await (clients.get(caller) as () => Promise<Client>)();
     // Signing out comes last: it ends the session under test.
     const fields = [...roots].sort(
       ([, a], [, b]) => Number(a.name === 'signOut') - Number(b.name === 'signOut'),
     );
     for (const [kind, field] of fields) {
-      const scope = field.extensions['scope'] as ScopeName;
+      const expected = promised(caller, field.name);
       // Allowed subscriptions do not end; subscription.test.ts follows one.
-      if (kind === 'subscription' && expected[scope] === undefined) continue;
-      assert.equal(await faultOf(client, kind, field), expected[scope], field.name);
+      if (kind === 'subscription' && expected === undefined) continue;
+      assert.equal(await faultOf(client, kind, field), expected, field.name);
     }
   });
 }
+
+test('nobody gives a role that allows more than the own', async () => {
+  const limited = await (clients.get('limited-administrator') as () => Promise<Client>)();
+  const input = { email: 'x@acme.example', name: 'X', role: 'OPERATOR' };
+  for (const client of [acme.client, limited]) {
+    const refused = await client.mutate('createAccount', input, 'AccountPasswordPayload', 'oneTimePassword');
+    assert.equal(refused.code, 'forbidden');
+  }
+});
 
 test('an operator sees tenants as such, and nothing that is in them', async () => {
   const device = await acme.client.mutate(

@@ -1,0 +1,47 @@
+/**
+ * What an account can be allowed to do. Every GraphQL root field and REST route of accounts names one of these.
+ * Called by roles.ts and by the guards of api/.
+ */
+import { z } from 'zod';
+
+/** Permission → what it allows, within the account's own tenant. Whoever may change something may read it. */
+export const permissions = {
+  'account.manage': 'Create, disable and enable accounts, and reset their passwords.',
+  'account.read': 'See the accounts of the tenant.',
+  'alert.read': 'See alerts.',
+  'app.read': 'See the apps that devices report.',
+  'audit.read': 'See the audit trail and follow the events of the tenant.',
+  'compliance-policy.manage': 'Create, revise, assign and retire compliance policies.',
+  'compliance-policy.read': 'See compliance policies and the rules there are.',
+  'device.act': 'Send tasks to devices that lose nothing: message, lock, refresh, apps, passcode.',
+  'device.manage': 'Register and rename devices, assign policies, change groups and mail access.',
+  'device.read': 'See devices, their inventory, tasks and verdicts.',
+  'device.wipe': 'Wipe and unenrol devices.',
+  'enrolment.manage': 'Create and revoke enrolment codes.',
+  'enrolment.read': 'See enrolments.',
+  'group.manage': 'Create, rename and assign device groups.',
+  'group.read': 'See device groups.',
+  'operator.jobs': 'See, retry and discard jobs that failed for good, of the whole installation.',
+  'operator.tenants': 'See, create, change and suspend tenants of the installation.',
+  'policy.manage': 'Create, revise and retire policies.',
+  'policy.read': 'See policies.',
+  'proxy.manage': 'Register and revoke EAS proxies.',
+  'proxy.read': 'See EAS proxies.',
+  'task-bundle.manage': 'Create, revise and retire task bundles.',
+  'task-bundle.read': 'See task bundles, their transfers and the types of task.',
+  'task-bundle.transfer': 'Transfer task bundles to devices and groups.',
+  'tenant.manage': 'Change the settings of the tenant.',
+  'tenant.read': 'See the tenant and its settings.',
+} as const;
+
+/** One thing that can be allowed. */
+export type Permission = keyof typeof permissions;
+
+/** Every permission, in alphabetical order. */
+export const permissionNames = Object.keys(permissions) as [Permission, ...Permission[]];
+
+/** Schema of a permission. */
+export const permission = z.enum(permissionNames);
+
+/** Whether it concerns the installation as a whole: such a permission exists in the operator tenant only. */
+export const isOperatorPermission = (name: Permission): boolean => name.startsWith('operator.');
