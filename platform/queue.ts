@@ -30,6 +30,10 @@ export const queueNames = [
   'act-on-verdict',
   'review-devices',
   'review-fleet',
+  'run-import',
+  'issue-handout',
+  'review-directories',
+  'sync-directory',
 ] as const;
 export type QueueName = (typeof queueNames)[number];
 

@@ -1,14 +1,17 @@
 /**
  * Ids that follow from what they are for, so that a repeated job makes the same ones. Called by react.ts and
- * transfer-task-bundle.ts.
+ * by jobs that create things.
  */
 import { createHash } from 'node:crypto';
 import { encodeTime } from 'ulid';
-import type { TaskId, TransferId } from '../domain/ids.ts';
+import type { DeviceId, EnrolmentId, TaskId, TransferId, UserId } from '../domain/ids.ts';
 
 interface Derived {
   trf: TransferId;
   tsk: TaskId;
+  dev: DeviceId;
+  enr: EnrolmentId;
+  usr: UserId;
 }
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';

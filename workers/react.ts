@@ -4,7 +4,17 @@
 import type { CompliancePolicyEvent } from '../domain/compliance-policy/compliance-policy.ts';
 import type { DeviceEvent } from '../domain/device/device.ts';
 import type { GroupEvent } from '../domain/group/group.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../domain/ids.ts';
+import type { HandoutEvent } from '../domain/handout/handout.ts';
+import type {
+  CompliancePolicyId,
+  DeviceId,
+  GroupId,
+  HandoutId,
+  ImportId,
+  PolicyId,
+  TaskBundleId,
+} from '../domain/ids.ts';
+import type { ImportEvent } from '../domain/import/import.ts';
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
@@ -20,6 +30,8 @@ export const reactedCategories = [
   'tenant',
   'group',
   'compliance-policy',
+  'import',
+  'handout',
 ] as const;
 
 const originOf = (event: StoredEvent): Origin => ({
@@ -86,6 +98,8 @@ export const react = (event: StoredEvent): JobRequest[] => {
     | TenantEvent
     | GroupEvent
     | CompliancePolicyEvent
+    | ImportEvent
+    | HandoutEvent
   )['type'];
   switch (type) {
     case 'TaskBundleTransferred':
@@ -117,6 +131,22 @@ export const react = (event: StoredEvent): JobRequest[] => {
         kind: 'compliance-policy',
         compliancePolicyId: event.entityId as CompliancePolicyId,
       });
+    case 'ImportRequested':
+      return [
+        {
+          queue: 'run-import',
+          jobId: event.id,
+          data: { origin: originOf(event), importId: event.entityId as ImportId },
+        },
+      ];
+    case 'HandoutRequested':
+      return [
+        {
+          queue: 'issue-handout',
+          jobId: event.id,
+          data: { origin: originOf(event), handoutId: event.entityId as HandoutId },
+        },
+      ];
     default:
       return reactToDevice(event);
   }

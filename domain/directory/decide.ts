@@ -23,7 +23,6 @@ export type DirectoryCommand =
       readonly found: number;
       readonly updated: number;
       readonly disabled: number;
-      readonly enabled: number;
     }
   | { readonly type: 'RecordDirectorySyncFailure'; readonly startedAt: string; readonly reason: string }
   | { readonly type: 'RemoveDirectory' };

@@ -68,7 +68,6 @@ export const directoryEvents = defineEvents('directory', {
     found: count,
     updated: count,
     disabled: count,
-    enabled: count,
   }),
   DirectorySyncFailed: z.strictObject({ startedAt: time, reason: line(300) }),
   DirectoryRemoved: z.strictObject({}),

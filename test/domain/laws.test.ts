@@ -273,7 +273,6 @@ law(
       found: fc.nat(9),
       updated: one(0),
       disabled: one(0),
-      enabled: one(0),
     }),
     record({ type: one('RecordDirectorySyncFailure'), startedAt: one(timeOf(0)), reason: named }),
   ) as Arbitrary<never>,

@@ -31,7 +31,7 @@ const settings: DirectorySettings = {
 };
 const at = '2026-01-01T00:00:00.000Z';
 const configured = { type: 'DirectoryConfigured', data: { settings } } as const;
-const counts = { found: 3, updated: 1, disabled: 1, enabled: 0 };
+const counts = { found: 3, updated: 1, disabled: 1 };
 const synced = { type: 'DirectorySynced', data: { startedAt: at, ...counts } } as const;
 const failed = { type: 'DirectorySyncFailed', data: { startedAt: at, reason: 'away' } } as const;
 
