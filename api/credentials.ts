@@ -12,14 +12,19 @@ import {
   proxyId as proxyIdSchema,
   type TenantId,
   tenantId as tenantIdSchema,
+  type UserId,
 } from '../domain/ids.ts';
 import { proxyDecider } from '../domain/proxy/decide.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
+import { userDecider } from '../domain/user/decide.ts';
 import type { Deps } from '../platform/deps.ts';
 import { hashSecret, sameHash } from '../platform/new-id.ts';
+import { openSealedSecrets, type SealedSecrets } from '../platform/sealed-secrets.ts';
 import { type Attempts, openAttempts } from './vault/attempts.ts';
 import { migrateVault } from './vault/migrations.ts';
 import { openPasswords, type Passwords } from './vault/passwords.ts';
+import { openPortalSessions, type PortalSessions } from './vault/portal-sessions.ts';
+import { openSeal } from './vault/seal.ts';
 import { openSessions, type Sessions } from './vault/sessions.ts';
 
 /** The opened vault. */
@@ -27,6 +32,9 @@ export interface Credentials {
   readonly passwords: Passwords;
   readonly sessions: Sessions;
   readonly attempts: Attempts;
+  readonly portalSessions: PortalSessions;
+  /** Secrets of tenants that are read back. */
+  readonly secrets: SealedSecrets;
 }
 
 /** An account that is signed in, and with which token. Its tenant is the only one it can reach. */
@@ -38,6 +46,14 @@ export interface AccountCredential {
   /** What the role allows. */
   readonly permissions: ReadonlySet<Permission>;
   readonly mustChangePassword: boolean;
+  readonly token: string;
+}
+
+/** A user who is signed in to the self-service portal: sees what is the user's own, and nothing of the tenant. */
+export interface UserCredential {
+  readonly kind: 'user';
+  readonly tenantId: TenantId;
+  readonly userId: UserId;
   readonly token: string;
 }
 
@@ -54,13 +70,19 @@ const maxAgeMs = 2000;
 /** Opens the vault, migrating it when needed. */
 export const openCredentials = async (
   deps: Pick<Deps, 'sql' | 'clock'>,
-  config: { readonly sessionIdleMinutes: number },
+  config: {
+    readonly sessionIdleMinutes: number;
+    readonly dataDir: string;
+    readonly secretKey?: string | undefined;
+  },
 ): Promise<Credentials> => {
   await migrateVault(deps.sql);
   return {
     passwords: await openPasswords(deps.sql, deps.clock),
     sessions: openSessions(deps.sql, deps.clock, config.sessionIdleMinutes),
     attempts: openAttempts(deps.sql, deps.clock),
+    portalSessions: openPortalSessions(deps.sql, deps.clock),
+    secrets: openSealedSecrets(deps.sql, openSeal(config)),
   };
 };
 
@@ -89,6 +111,23 @@ export const identifyAccount = async (
   const { role } = account.state;
   const permissions = permissionsOf(role);
   return { kind: 'account', tenantId, accountId, role, permissions, mustChangePassword, token };
+};
+
+/** The user that a token of the portal stands for; null when the session, its user or its tenant has ended. */
+export const identifyUser = async (
+  deps: Pick<Deps, 'handler'>,
+  credentials: Credentials,
+  token: string | undefined,
+): Promise<UserCredential | null> => {
+  const session = token === undefined ? null : await credentials.portalSessions.find(token);
+  if (!session || token === undefined) return null;
+  const { tenantId, userId } = session;
+  const [tenant, user] = await Promise.all([
+    deps.handler.load(tenantDecider, { tenantId, id: tenantId }, { maxAgeMs }),
+    deps.handler.load(userDecider, { tenantId, id: userId }, { maxAgeMs }),
+  ]);
+  if (tenant.state.status !== 'active' || user.state.status !== 'active') return null;
+  return { kind: 'user', tenantId, userId, token };
 };
 
 /** The token of a proxy, `muster-proxy.<tenantId>.<proxyId>.<secret>`: it says whose it is, the secret proves it. */

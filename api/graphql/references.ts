@@ -8,12 +8,23 @@ import type { Decider } from '../../domain/decider.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import type { DeviceState } from '../../domain/device/device.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../../domain/ids.ts';
+import type {
+  CompliancePolicyId,
+  DeviceId,
+  GroupId,
+  PolicyId,
+  TaskBundleId,
+  UserGroupId,
+  UserId,
+} from '../../domain/ids.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import type { PolicyState } from '../../domain/policy/policy.ts';
 import { type RefusalCode, refuse } from '../../domain/refusals.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { Task } from '../../domain/task-bundle/tasks/index.ts';
+import { userDecider } from '../../domain/user/decide.ts';
+import type { UserState } from '../../domain/user/user.ts';
+import { userGroupDecider } from '../../domain/user-group/decide.ts';
 import { RefusedError } from './builder.ts';
 import type { ApiContext } from './context.ts';
 import { type AnyEvent, stateOf } from './effect.ts';
@@ -51,6 +62,24 @@ export const requireGroup = async (
   if (groupId === null) return;
   const state = await stateOf(context, groupDecider, groupId);
   if (state.status !== 'active') throw new RefusedError(refuse('group-missing', { field }));
+};
+
+/** The user; refuses `user-missing`, and `user-removed` for one that was. */
+export const requireUser = async (
+  context: ApiContext,
+  userId: UserId,
+  field = 'userId',
+): Promise<Exclude<UserState, { status: 'none' }>> => {
+  const state = await stateOf(context, userDecider, userId);
+  if (state.status === 'none') throw new RefusedError(refuse('user-missing', { field }));
+  if (state.status === 'removed') throw new RefusedError(refuse('user-removed', { field }));
+  return state;
+};
+
+/** Refuses `user-group-missing`. */
+export const requireUserGroup = async (context: ApiContext, userGroupId: UserGroupId): Promise<void> => {
+  const { status } = await stateOf(context, userGroupDecider, userGroupId);
+  if (status !== 'active') throw new RefusedError(refuse('user-group-missing', { field: 'userGroupId' }));
 };
 
 /** Refuses `compliance-policy-missing` and `compliance-policy-retired`; null names none and is fine. */

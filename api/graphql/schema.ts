@@ -9,14 +9,20 @@ import './compliance-policy.ts';
 import './dead-job.ts';
 import './device.ts';
 import './device-changes.ts';
+import './directory.ts';
 import './enrolment.ts';
 import './group.ts';
+import './handout.ts';
+import './import.ts';
 import './node.ts';
 import './policy.ts';
+import './portal.ts';
 import './proxy.ts';
 import './session.ts';
 import './task-bundle.ts';
 import './tenant.ts';
+import './user.ts';
+import './user-group.ts';
 import { builder } from './builder.ts';
 
 /** The schema, sorted by name. */

@@ -4,13 +4,14 @@
  */
 import { type Permission, permission } from '../../domain/account/permissions.ts';
 import { MusterError } from '../../platform/errors.ts';
-import type { AccountCredential } from '../credentials.ts';
+import type { AccountCredential, UserCredential } from '../credentials.ts';
 
 /**
  * `public`: anybody. `signedIn`: any account, even one that must change its password first. `member`: any account;
- * what it gets depends on its permissions one by one. Else the permission that the account needs.
+ * what it gets depends on its permissions one by one. `selfService`: a user of the self-service portal, and no account.
+ * Else the permission that the account needs.
  */
-export const scopeNames = ['public', 'signedIn', 'member'] as const;
+export const scopeNames = ['public', 'signedIn', 'member', 'selfService'] as const;
 export type ScopeName = (typeof scopeNames)[number];
 export type Access = ScopeName | Permission;
 
@@ -19,6 +20,7 @@ export interface AuthScopes {
   readonly public: boolean;
   readonly signedIn: boolean;
   readonly member: boolean;
+  readonly selfService: boolean;
   readonly permission: Permission;
 }
 
@@ -33,11 +35,15 @@ export const accessOf = (authScopes: unknown): Access | undefined => {
 
 /** Why a credential may not have that access; undefined when it may. */
 export const accessFault = (
-  credential: AccountCredential | null,
+  credential: AccountCredential | UserCredential | null,
   access: Access,
 ): MusterError | undefined => {
   if (access === 'public') return undefined;
   if (credential === null) return new MusterError('unauthenticated', 'sign in first');
+  if (access === 'selfService' || credential.kind === 'user')
+    return access === 'selfService' && credential.kind === 'user'
+      ? undefined
+      : new MusterError('forbidden', 'the self-service portal and administration are apart');
   if (access === 'signedIn') return undefined;
   if (credential.mustChangePassword)
     return new MusterError('password-change-required', 'the password is the one-time password');

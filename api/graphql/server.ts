@@ -5,7 +5,7 @@ import express, { type RequestHandler } from 'express';
 import { GraphQLError } from 'graphql';
 import { createYoga } from 'graphql-yoga';
 import { MusterError } from '../../platform/errors.ts';
-import { bearerToken, identifyAccount } from '../credentials.ts';
+import { bearerToken, identifyAccount, identifyUser } from '../credentials.ts';
 import { methodNotAllowed, requestIdOf } from '../problem.ts';
 import type { ApiContext } from './context.ts';
 import { documentLimits } from './limits.ts';
@@ -80,7 +80,10 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
     express.json({ limit: bodyBytes, type: 'application/json' }),
     async (req, res) => {
       if (req.method === 'POST') checkBody(req.body);
-      const credential = await identifyAccount(shared.deps, shared.credentials, bearerToken(req));
+      const token = bearerToken(req);
+      const credential =
+        (await identifyAccount(shared.deps, shared.credentials, token)) ??
+        (await identifyUser(shared.deps, shared.credentials, token));
       await yoga(req, res, {
         ...shared,
         requestId: requestIdOf(res),

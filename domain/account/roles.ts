@@ -8,7 +8,12 @@ import { isOperatorPermission, type Permission, permissionNames } from './permis
 const ofTenants = permissionNames.filter((name) => !isOperatorPermission(name));
 const reads = ofTenants.filter((name) => name.endsWith('.read'));
 /** What lets a person give away rights or change what everybody in the tenant depends on. */
-const ownership: readonly Permission[] = ['account.manage', 'tenant.manage', 'proxy.manage'];
+const ownership: readonly Permission[] = [
+  'account.manage',
+  'tenant.manage',
+  'proxy.manage',
+  'directory.manage',
+];
 const internal: readonly Permission[] = ['account.read', 'audit.read'];
 
 /** Built-in role → title, for whom it is, what it allows. `operator` exists in the operator tenant only. */
