@@ -17,7 +17,6 @@ import { findHandout, listHandoutCodes } from '../../projections/handouts.ts';
 import { findImport, listImportRows } from '../../projections/imports.ts';
 import { maximumPage, type Page, type PageRequest } from '../../projections/page.ts';
 import { listUsers } from '../../projections/users.ts';
-import { RefusedError } from '../graphql/builder.ts';
 import { openStream } from '../stream.ts';
 import type { AdminParts } from './main.ts';
 
@@ -106,7 +105,7 @@ export const importTable = async (
   tenantId: TenantId,
   importId: ImportId,
 ): Promise<Download> => {
-  if (!(await findImport(deps.sql, tenantId, importId))) throw new RefusedError(refuse('import-missing'));
+  if (!(await findImport(deps.sql, tenantId, importId))) throw refuse('import-missing');
   return {
     header: ['row', 'outcome', 'id', 'column', 'code', 'detail'],
     pieces: pagesOf(
@@ -123,11 +122,11 @@ export const handoutTable = async (
   handoutId: HandoutId,
 ): Promise<Download> => {
   const handout = await findHandout(deps.sql, tenantId, handoutId);
-  if (!handout) throw new RefusedError(refuse('handout-missing'));
+  if (!handout) throw refuse('handout-missing');
   const purpose = handoutPurpose(handoutId);
   if (handout.expiresAt <= isoTime(deps.clock())) await credentials.secrets.remove(tenantId, purpose);
   const secret = await credentials.secrets.get(tenantId, purpose);
-  if (secret === null) throw new RefusedError(refuse('enrolment-expired'));
+  if (secret === null) throw refuse('enrolment-expired');
   return {
     header: ['user e-mail', 'code', 'valid until'],
     pieces: pagesOf(

@@ -40,13 +40,15 @@ export const accessFault = (
 ): MusterError | undefined => {
   if (access === 'public') return undefined;
   if (credential === null) return new MusterError('unauthenticated', 'sign in first');
-  if (access === 'selfService' || credential.kind === 'user')
-    return access === 'selfService' && credential.kind === 'user'
+  if (credential.kind === 'user')
+    return access === 'selfService'
       ? undefined
-      : new MusterError('forbidden', 'the self-service portal and administration are apart');
+      : new MusterError('forbidden', 'a user of the self-service portal administers nothing');
   if (access === 'signedIn') return undefined;
   if (credential.mustChangePassword)
     return new MusterError('password-change-required', 'the password is the one-time password');
+  if (access === 'selfService')
+    return new MusterError('forbidden', 'a user of the self-service portal is needed');
   if (access === 'member' || credential.permissions.has(access)) return undefined;
   return new MusterError('forbidden', `the role ${credential.role} lacks the permission ${access}`);
 };

@@ -38,6 +38,10 @@ const unknown = (): World => ({
   proxyId: newId('prx'),
   proxyToken: '',
   accountId: newId('acc'),
+  userId: newId('usr'),
+  userGroupId: newId('ugr'),
+  importId: newId('imp'),
+  handoutId: newId('hnd'),
 });
 
 const node = 'query($id: ID!) { node(id: $id) { __typename id } }';
@@ -52,6 +56,10 @@ const ids = (all: World) => [
   all.enrolmentId,
   all.proxyId,
   all.accountId,
+  all.userId,
+  all.userGroupId,
+  all.importId,
+  all.handoutId,
 ];
 
 test('a node is found by its own tenant alone', async () => {
@@ -157,6 +165,26 @@ const calls = (
   ['disableAccount', { accountId: of.accountId }, 'accountId'],
   ['enableAccount', { accountId: of.accountId }, 'accountId'],
   ['resetAccountPassword', { accountId: of.accountId }, 'accountId'],
+  ['describeGroup', { groupId: of.groupId, description: 'X' }, 'groupId'],
+  ['deleteGroup', { groupId: of.groupId }, 'groupId'],
+  ['moveDevicesToGroup', { groupId: of.groupId, deviceIds: [mine.deviceId] }, 'groupId'],
+  ['moveDevicesToGroup', { groupId: mine.groupId, deviceIds: [of.deviceId] }, 'deviceIds'],
+  ['changeUser', { userId: of.userId, name: 'X' }, 'userId'],
+  ['disableUser', { userId: of.userId }, 'userId'],
+  ['enableUser', { userId: of.userId }, 'userId'],
+  ['removeUser', { userId: of.userId, force: true }, 'userId'],
+  ['assignDeviceUser', { deviceId: of.deviceId, userId: mine.userId }, 'deviceId'],
+  ['assignDeviceUser', { deviceId: mine.deviceId, userId: of.userId }, 'userId'],
+  ['changeUserGroup', { userGroupId: of.userGroupId, name: 'X' }, 'userGroupId'],
+  ['addUsersToGroup', { userGroupId: of.userGroupId, userIds: [mine.userId] }, 'userGroupId'],
+  ['addUsersToGroup', { userGroupId: mine.userGroupId, userIds: [of.userId] }, 'userIds'],
+  ['removeUsersFromGroup', { userGroupId: of.userGroupId, userIds: [mine.userId] }, 'userGroupId'],
+  ['deleteUserGroup', { userGroupId: of.userGroupId }, 'userGroupId'],
+  ['importUsers', { previewId: of.importId }, 'previewId'],
+  ['importDevices', { previewId: of.importId }, 'previewId'],
+  ['handOutEnrolments', { userGroupId: of.userGroupId }, 'userGroupId'],
+  ['handOutEnrolments', { userGroupId: mine.userGroupId, groupId: of.groupId }, 'groupId'],
+  ['transferTaskBundle', { taskBundleId: mine.taskBundleId, userGroupId: of.userGroupId }, 'userGroupId'],
 ];
 
 test('every mutation that names something is in the table', () => {
@@ -164,7 +192,7 @@ test('every mutation that names something is in the table', () => {
   const naming = mutations.filter(({ args, extensions }) => {
     if (String(extensions['access']).startsWith('operator.')) return false;
     const input = args[0] && getNamedType(args[0].type);
-    return isInputObjectType(input) && Object.keys(input.getFields()).some((name) => name.endsWith('Id'));
+    return isInputObjectType(input) && Object.keys(input.getFields()).some((name) => name.endsWith('Id') && name !== 'externalId');
   });
   const tabled = new Set(calls(world, own).map(([name]) => name));
   assert.ok(naming.length > 25);
@@ -194,7 +222,8 @@ test('lists hold what the own tenant has, and nothing else', async () => {
     taskBundles { nodes { id } } transfers { nodes { id } } devices { nodes { id } }
     enrolments { nodes { id } } proxies { nodes { id } } accounts { nodes { id } }
     audit(first: 100) { nodes { entityId } } apps { nodes { appId deviceCount } } deviceCounts { total enrolled }
-    tenant { id slug }
+    tenant { id slug } users { nodes { id } } userGroups { nodes { id members { nodes { id } } } }
+    imports { nodes { id } } handouts { nodes { id } }
   }`;
   const mine = await acme.client.query(lists);
   const theirs = await other.client.query(lists);
@@ -206,6 +235,9 @@ test('lists hold what the own tenant has, and nothing else', async () => {
     ['devices', world.deviceId],
     ['enrolments', world.enrolmentId],
     ['proxies', world.proxyId],
+    ['users', world.userId],
+    ['imports', world.importId],
+    ['handouts', world.handoutId],
   ] as const)
     assert.deepEqual(mine[list].nodes, [{ id }], list);
   assert.deepEqual(mine.deviceCounts, { total: 1, enrolled: 1 });
