@@ -192,7 +192,10 @@ test('every mutation that names something is in the table', () => {
   const naming = mutations.filter(({ args, extensions }) => {
     if (String(extensions['access']).startsWith('operator.')) return false;
     const input = args[0] && getNamedType(args[0].type);
-    return isInputObjectType(input) && Object.keys(input.getFields()).some((name) => name.endsWith('Id') && name !== 'externalId');
+    return (
+      isInputObjectType(input) &&
+      Object.keys(input.getFields()).some((name) => name.endsWith('Id') && name !== 'externalId')
+    );
   });
   const tabled = new Set(calls(world, own).map(([name]) => name));
   assert.ok(naming.length > 25);
