@@ -139,7 +139,7 @@ describe('a directory', { skip: slapdMissing }, () => {
         'directory-refused',
       );
       let log = '';
-      for await (const event of stage.deps.store.readAll()) log += JSON.stringify(event);
+      for await (const event of stage.deps.store.readAll()) log += JSON.stringify([event.type, event.data]);
       assert.ok(log.includes('DirectoryPasswordChanged') && !log.includes(slapd.bindPassword));
       const [kept] = await stage.deps
         .sql`select sealed from vault.sealed_secrets where tenant_id = ${acme.tenantId}`;

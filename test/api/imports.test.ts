@@ -12,6 +12,7 @@ import { openProjectionWaiter, type ProjectionWaiter } from '../../projections/a
 import type { Parts, RunningJob } from '../../workers/jobs.ts';
 import { start as startWorkers, type Workers } from '../../workers/main.ts';
 import { runImport } from '../../workers/run-import.ts';
+import { untilEvent } from '../workers/stage.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
 import { enrolDevice } from './world.ts';
 
@@ -119,15 +120,15 @@ test('an import whose file is gone ends, saying so', async () => {
   assert.equal(await runOnce(id), 'abandoned');
 });
 
-/** Waits until a node is no longer running: each look follows what the log has by then. */
+/** Waits for the event that ends a job's work, then reads what it worked on. */
 const settled = async (id: string, type: string, fields: string): Promise<Json> => {
-  for (;;) {
-    await waiter.reached((await stage.deps.store.lastPosition()) + 0n, 30_000);
-    const query = `query($id: ID!) { node(id: $id) { ... on ${type} { status ${fields} } } }`;
-    const { node } = await acme.client.query(query, { id });
-    if (node.status !== 'RUNNING') return node;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  const last = await untilEvent(
+    stage.deps,
+    (event) => event.entityId === id && event.type === `${type}Finished`,
+  );
+  await waiter.reached(last.position, 30_000);
+  const query = `query($id: ID!) { node(id: $id) { ... on ${type} { status ${fields} } } }`;
+  return (await acme.client.query(query, { id })).node;
 };
 
 test('workers import devices by name of group and serial number, and change those that are known', async () => {

@@ -116,7 +116,7 @@ export const startSlapd = async (ldif: string): Promise<Slapd> => {
   const root = `dn: ${baseDn}\nobjectClass: dcObject\nobjectClass: organization\no: Acme\ndc: acme\n\ndn: ou=people,${baseDn}\nobjectClass: organizationalUnit\nou: people\n\n`;
   execFileSync('/usr/sbin/slapadd', ['-f', file], {
     input: root + ldif,
-    stdio: ['pipe', 'ignore', 'inherit'],
+    stdio: ['pipe', 'ignore', 'pipe'],
   });
   const [plain, secure] = [await freePort(), await freePort()];
   const ldapUrl = `ldap://localhost:${plain}`;
@@ -144,7 +144,7 @@ export const startSlapd = async (ldif: string): Promise<Slapd> => {
     bindPassword,
     modify(changes) {
       const args = ['-x', '-H', ldapUrl.replace('localhost', '127.0.0.1'), '-D', bindDn, '-w', bindPassword];
-      execFileSync('ldapmodify', args, { input: changes, stdio: ['pipe', 'ignore', 'inherit'] });
+      execFileSync('ldapmodify', args, { input: changes, stdio: ['pipe', 'ignore', 'pipe'] });
     },
     async stop() {
       if (child.exitCode === null) {
