@@ -9,19 +9,13 @@ import { handoutId, importId, type TenantId } from '../../domain/ids.ts';
 import { importKind, importMode } from '../../domain/import/import.ts';
 import { line } from '../../domain/text.ts';
 import { mostCsvBytes } from '../../platform/csv.ts';
-import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
-import { bearerToken, type Credentials, identifyAccount, identifyUser } from '../credentials.ts';
+import { bearerToken, identifyAccount, identifyUser } from '../credentials.ts';
 import { accessFault } from '../graphql/scopes.ts';
 import { methodNotAllowed } from '../problem.ts';
+import type { AdminParts } from './parts.ts';
 import { previewImport } from './preview.ts';
 import { deviceTable, handoutTable, importTable, sendTable, userTable } from './tables.ts';
-
-export interface AdminParts {
-  readonly deps: Deps;
-  readonly credentials: Credentials;
-  readonly stopping: AbortSignal;
-}
 
 /** Every route: its method, its path, and the permissions that the account needs. */
 export const adminRoutes = [

@@ -18,7 +18,7 @@ import { findImport, listImportRows } from '../../projections/imports.ts';
 import { maximumPage, type Page, type PageRequest } from '../../projections/page.ts';
 import { listUsers } from '../../projections/users.ts';
 import { openStream } from '../stream.ts';
-import type { AdminParts } from './main.ts';
+import type { AdminParts } from './parts.ts';
 
 type Cells = readonly (string | number | null)[];
 
