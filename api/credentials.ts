@@ -16,20 +16,25 @@ import {
   proxyId as proxyIdSchema,
   type TenantId,
   tenantId as tenantIdSchema,
+  type UserId,
 } from '../domain/ids.ts';
 import { proxyDecider } from '../domain/proxy/decide.ts';
 import { roleDecider } from '../domain/role/decide.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
 import { standingSupport } from '../domain/tenant/standing.ts';
 import { operatorTenantId } from '../domain/tenant/tenant.ts';
+import { userDecider } from '../domain/user/decide.ts';
 import { isoTime } from '../platform/clock.ts';
 import type { Deps } from '../platform/deps.ts';
 import type { Actor } from '../platform/event-store.ts';
 import { hashSecret, sameHash } from '../platform/new-id.ts';
+import { openSealedSecrets, type SealedSecrets } from '../platform/sealed-secrets.ts';
 import { type ApiKeyUses, openApiKeyUses } from './vault/api-key-uses.ts';
 import { type Attempts, openAttempts } from './vault/attempts.ts';
 import { migrateVault } from './vault/migrations.ts';
 import { openPasswords, type Passwords } from './vault/passwords.ts';
+import { openPortalSessions, type PortalSessions } from './vault/portal-sessions.ts';
+import { openSeal } from './vault/seal.ts';
 import { openSessions, type Sessions } from './vault/sessions.ts';
 import { isSupportToken, openSupportSessions, type SupportSessions } from './vault/support-sessions.ts';
 
@@ -40,6 +45,9 @@ export interface Credentials {
   readonly supportSessions: SupportSessions;
   readonly attempts: Attempts;
   readonly apiKeyUses: ApiKeyUses;
+  readonly portalSessions: PortalSessions;
+  /** Secrets of tenants that are read back. */
+  readonly secrets: SealedSecrets;
 }
 
 /** What is the same of everybody who calls within a tenant. Its tenant is the only one it can reach. */
@@ -66,14 +74,25 @@ export interface ApiKeyCredential extends Caller {
   readonly apiKeyId: ApiKeyId;
 }
 
-/** Who may call GraphQL and the feed of events. */
-export type Credential = AccountCredential | ApiKeyCredential;
+/** Who may act in a tenant, as far as the permissions reach. */
+export type Member = AccountCredential | ApiKeyCredential;
+
+/** Who may call GraphQL. */
+export type Credential = Member | UserCredential;
 
 /** The credential as the cause of events. */
-export const actorOf = (credential: Credential): Actor =>
+export const actorOf = (credential: Member): Actor =>
   credential.kind === 'account'
     ? { kind: 'account', id: credential.accountId, ...(credential.support ? { support: true } : {}) }
     : { kind: 'api-key', id: credential.apiKeyId };
+
+/** A user who is signed in to the self-service portal: sees what is the user's own, and nothing of the tenant. */
+export interface UserCredential {
+  readonly kind: 'user';
+  readonly tenantId: TenantId;
+  readonly userId: UserId;
+  readonly token: string;
+}
 
 /** A registered proxy. */
 export interface ProxyCredential {
@@ -88,7 +107,11 @@ const maxAgeMs = 2000;
 /** Opens the vault, migrating it when needed. */
 export const openCredentials = async (
   deps: Pick<Deps, 'sql' | 'clock'>,
-  config: { readonly sessionIdleMinutes: number },
+  config: {
+    readonly sessionIdleMinutes: number;
+    readonly dataDir: string;
+    readonly secretKey?: string | undefined;
+  },
 ): Promise<Credentials> => {
   await migrateVault(deps.sql);
   return {
@@ -97,6 +120,8 @@ export const openCredentials = async (
     sessions: openSessions(deps.sql, deps.clock, config.sessionIdleMinutes),
     attempts: openAttempts(deps.sql, deps.clock),
     apiKeyUses: openApiKeyUses(deps.sql, deps.clock),
+    portalSessions: openPortalSessions(deps.sql, deps.clock),
+    secrets: openSealedSecrets(deps.sql, openSeal(config)),
   };
 };
 
@@ -134,6 +159,23 @@ const identifyAccount = async (
     token,
     support: false,
   };
+};
+
+/** The user that a token of the portal stands for; null when the session, its user or its tenant has ended. */
+const identifyUser = async (
+  deps: Pick<Deps, 'handler'>,
+  credentials: Credentials,
+  token: string | undefined,
+): Promise<UserCredential | null> => {
+  const session = token === undefined ? null : await credentials.portalSessions.find(token);
+  if (!session || token === undefined) return null;
+  const { tenantId, userId } = session;
+  const [tenant, user] = await Promise.all([
+    deps.handler.load(tenantDecider, { tenantId, id: tenantId }, { maxAgeMs }),
+    deps.handler.load(userDecider, { tenantId, id: userId }, { maxAgeMs }),
+  ]);
+  if (tenant.state.status !== 'active' || user.state.status !== 'active') return null;
+  return { kind: 'user', tenantId, userId, token };
 };
 
 /** The role that support has in a tenant, by the level of its access. */
@@ -222,16 +264,17 @@ interface IdentifyOptions {
   readonly address?: string;
 }
 
-/** The account or API key that a token stands for; null when it stands for nobody. */
+/** The account, API key or user of the portal that a token stands for; null when it stands for nobody. */
 export const identify = async (
   deps: Pick<Deps, 'handler' | 'clock'>,
   credentials: Credentials,
   token: string | undefined,
   options: IdentifyOptions = {},
-): Promise<Credential | null> =>
-  token?.startsWith('muster-key.')
-    ? identifyApiKey(deps, credentials, token, options)
-    : identifyAccount(deps, credentials, token, options);
+): Promise<Credential | null> => {
+  if (token?.startsWith('muster-key.')) return identifyApiKey(deps, credentials, token, options);
+  if (token?.startsWith('muster-portal.')) return identifyUser(deps, credentials, token);
+  return identifyAccount(deps, credentials, token, options);
+};
 
 /** The token of a proxy, `muster-proxy.<tenantId>.<proxyId>.<secret>`: it says whose it is, the secret proves it. */
 export const proxyToken = (tenantId: TenantId, proxyId: ProxyId, secret: string): string =>

@@ -10,17 +10,17 @@ import type { Permission } from '../domain/account/permissions.ts';
 import { isoTime } from '../platform/clock.ts';
 import type { Deps } from '../platform/deps.ts';
 import { newUuid } from '../platform/new-id.ts';
-import { actorOf, type Credential } from './credentials.ts';
+import { actorOf, type Member } from './credentials.ts';
 
 export interface Denials {
   /** Counts a refusal; never waits and never fails, since the caller is refused anyhow. */
-  record(credential: Credential, operation: string, permission: Permission, address: string): void;
+  record(credential: Member, operation: string, permission: Permission, address: string): void;
   /** Records what is still counted. */
   close(): Promise<void>;
 }
 
 interface Window {
-  readonly credential: Credential;
+  readonly credential: Member;
   readonly denial: Denial;
 }
 

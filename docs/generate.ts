@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { printSchema } from 'graphql';
 import { z } from 'zod';
+import { adminRoutes } from '../api/admin/main.ts';
 import { openApiDocument } from '../api/device/openapi.ts';
 import { schema } from '../api/graphql/schema.ts';
 import type { Access } from '../api/graphql/scopes.ts';
@@ -117,7 +118,10 @@ const guardedFields = rootTypes.flatMap(([kind, type]) =>
 );
 
 const isAllowed = (access: Access, role: Role): boolean =>
-  access === 'public' || access === 'signedIn' || access === 'member' || permissionsOf(role).has(access);
+  access === 'public' ||
+  access === 'signedIn' ||
+  access === 'member' ||
+  (access !== 'selfService' && permissionsOf(role).has(access));
 
 const permissionsReference = (): string => {
   const names = Object.keys(roles) as Role[];
@@ -133,7 +137,12 @@ const permissionsReference = (): string => {
     `\`${access}\``,
     ...names.map((role) => mark(isAllowed(access, role))),
   ]);
-  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`member\`: any account; what it gets depends on its permissions.\n\n${table(['Field', 'Needs', ...names], fields)}\n`;
+  const routes = adminRoutes.map(({ method, path, permissions: needed }) => [
+    `${method} ${path}`,
+    needed.map((name) => `\`${name}\``).join(', '),
+    ...names.map((role) => mark(needed.every((name) => isAllowed(name, role)))),
+  ]);
+  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`member\`: any account; what it gets depends on its permissions. \`selfService\`: users of the self-service portal, and no account.\n\n${table(['Field', 'Needs', ...names], fields)}\n\n## REST\n\n${table(['Route', 'Needs', ...names], routes)}\n`;
 };
 
 /** Every generated reference: file name → content. */

@@ -10,8 +10,11 @@ import { compliancePolicyDecider } from './compliance-policy/decide.ts';
 import type { Decider } from './decider.ts';
 import { deploymentDecider } from './deployment/decide.ts';
 import { deviceDecider } from './device/decide.ts';
+import { directoryDecider } from './directory/decide.ts';
 import { enrolmentDecider } from './enrolment/decide.ts';
 import { groupDecider } from './group/decide.ts';
+import { handoutDecider } from './handout/decide.ts';
+import { importDecider } from './import/decide.ts';
 import { licenceDecider } from './licence/decide.ts';
 import { policyDecider } from './policy/decide.ts';
 import { proxyDecider } from './proxy/decide.ts';
@@ -22,6 +25,8 @@ import { seatDecider } from './seat/decide.ts';
 import { taskBundleDecider } from './task-bundle/decide.ts';
 import { templateDecider } from './template/decide.ts';
 import { tenantDecider } from './tenant/decide.ts';
+import { userDecider } from './user/decide.ts';
+import { userGroupDecider } from './user-group/decide.ts';
 
 /** A decider whose state, command and event types are not known statically. */
 export type AnyDecider = Decider<unknown, unknown, { readonly type: string; readonly data: unknown }>;
@@ -35,9 +40,12 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     compliancePolicyDecider,
     deploymentDecider,
     deviceDecider,
+    directoryDecider,
     enrolmentDecider,
     groupDecider,
     licenceDecider,
+    handoutDecider,
+    importDecider,
     policyDecider,
     proxyDecider,
     reservationDecider,
@@ -47,5 +55,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     taskBundleDecider,
     templateDecider,
     tenantDecider,
+    userDecider,
+    userGroupDecider,
   ].map((decider) => [decider.events.category, decider as unknown as AnyDecider]),
 );

@@ -9,8 +9,11 @@ import { compliancePolicyEvents } from './compliance-policy/compliance-policy.ts
 import type { EventCatalogue } from './decider.ts';
 import { deploymentEvents } from './deployment/deployment.ts';
 import { deviceEvents } from './device/device.ts';
+import { directoryEvents } from './directory/directory.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { groupEvents } from './group/group.ts';
+import { handoutEvents } from './handout/handout.ts';
+import { importEvents } from './import/import.ts';
 import { licenceEvents } from './licence/licence.ts';
 import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
@@ -21,6 +24,8 @@ import { seatEvents } from './seat/seat.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
 import { templateEvents } from './template/template.ts';
 import { tenantEvents } from './tenant/tenant.ts';
+import { userEvents } from './user/user.ts';
+import { userGroupEvents } from './user-group/user-group.ts';
 
 /** Every category's facts. */
 export const catalogues: readonly EventCatalogue[] = [
@@ -30,9 +35,12 @@ export const catalogues: readonly EventCatalogue[] = [
   compliancePolicyEvents,
   deploymentEvents,
   deviceEvents,
+  directoryEvents,
   enrolmentEvents,
   groupEvents,
   licenceEvents,
+  handoutEvents,
+  importEvents,
   policyEvents,
   proxyEvents,
   reservationEvents,
@@ -42,6 +50,8 @@ export const catalogues: readonly EventCatalogue[] = [
   taskBundleEvents,
   templateEvents,
   tenantEvents,
+  userEvents,
+  userGroupEvents,
 ];
 
 const byCategory: ReadonlyMap<string, EventCatalogue> = new Map(

@@ -60,6 +60,14 @@ export const refusals = {
     title: 'This needs the Advanced edition',
     advice: 'Ask the operator to allot seats of the Advanced edition.',
   },
+  'directory-missing': {
+    title: 'The tenant has no directory',
+    advice: 'Configure one with configureDirectory.',
+  },
+  'duplicate-row': {
+    title: 'An earlier row of the file is about the same',
+    advice: 'Keep one of the rows.',
+  },
   'enrolment-expired': {
     title: 'The enrolment code has expired',
     advice: 'Ask an administrator for a new code.',
@@ -106,6 +114,12 @@ export const refusals = {
     title: 'Nobody would be left to administer the tenant',
     advice: 'Give somebody else the role first.',
   },
+  'group-not-empty': {
+    title: 'The device group still has devices',
+    advice: 'Move its devices into another group first.',
+  },
+  'handout-missing': { title: 'No such handout of enrolment codes', advice: 'Check the id.' },
+  'import-missing': { title: 'No such import or preview', advice: 'Upload the file again.' },
   'name-taken': { title: 'The name is taken', advice: 'Choose another one.' },
   'platform-disabled': {
     title: 'The tenant has no devices of this platform',
@@ -160,6 +174,23 @@ export const refusals = {
     title: 'The trial is not registered yet',
     advice: 'The operator registers it with an e-mail address (registerTrial), or activates a licence key.',
   },
+  'user-disabled': { title: 'The user is disabled', advice: 'Enable the user first.' },
+  'user-exists': {
+    title: 'The user exists already',
+    advice: 'Choose the mode that updates or skips those that exist, or leave the row out.',
+  },
+  'user-group-full': {
+    title: 'The user group is full',
+    advice: 'Put further users into another group.',
+  },
+  'user-group-missing': { title: 'No such user group', advice: 'Check the id.' },
+  'user-has-devices': {
+    title: 'The user still has devices',
+    advice:
+      'Take the devices off the user first, or remove the user with force: the devices stay, without a user.',
+  },
+  'user-missing': { title: 'No such user', advice: 'Check the id.' },
+  'user-removed': { title: 'The user was removed', advice: 'Create the user again.' },
   'version-conflict': {
     title: 'Somebody else changed this first',
     advice: 'Read it again and repeat your change.',

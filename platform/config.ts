@@ -78,6 +78,21 @@ export const serverSettings = {
     secret: true,
     description: 'Your Redis for the job queues. Unset: the queues live in PostgreSQL.',
   },
+  secretKey: {
+    env: 'MUSTER_SECRET_KEY',
+    schema: z.base64().refine((key) => Buffer.from(key, 'base64').length === 32, 'must be 32 bytes'),
+    secret: true,
+    unit: 'base64',
+    description:
+      'Key that seals secrets which are read back, such as bind passwords. Unset: secret.key in the data folder, made at first use.',
+  },
+  directoryAllowLoopback: {
+    env: 'MUSTER_DIRECTORY_ALLOW_LOOPBACK',
+    schema: z.enum(['true', 'false']).transform((given) => given === 'true'),
+    default: 'false',
+    description:
+      'Whether the directories of tenants may be at loopback, link-local and metadata addresses. Only for tests.',
+  },
   host: {
     env: 'MUSTER_HOST',
     schema: z.string().min(1),

@@ -4,11 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import { encodeTime } from 'ulid';
-import type { TaskId, TenantId, TransferId } from '../domain/ids.ts';
+import type { DeviceId, EnrolmentId, TaskId, TenantId, TransferId, UserId } from '../domain/ids.ts';
 
 interface Derived {
   trf: TransferId;
   tsk: TaskId;
+  dev: DeviceId;
+  enr: EnrolmentId;
+  usr: UserId;
 }
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';

@@ -33,6 +33,16 @@ export const faults = {
     advice: 'Repeat the call after a short wait.',
     retryable: true,
   },
+  'directory-refused': {
+    title: 'The directory refused the request',
+    advice: 'Check the address, the bind account, the base and the filter of the directory.',
+    retryable: false,
+  },
+  'directory-unavailable': {
+    title: 'The directory does not answer',
+    advice: 'Repeat the call after a short wait; check the address and certificate of the directory.',
+    retryable: true,
+  },
   'event-unreadable': {
     title: 'A stored event cannot be read',
     advice: 'Upgrade Muster to the version that wrote the event, or inspect it with muster replay.',
@@ -46,6 +56,11 @@ export const faults = {
   internal: {
     title: 'Something went wrong in Muster',
     advice: 'Report the request id to the operator.',
+    retryable: false,
+  },
+  'invalid-csv': {
+    title: 'The file is no table of comma-separated values that Muster can read',
+    advice: 'Send UTF-8 with a header line, separated by comma, semicolon or tab, within the limits.',
     retryable: false,
   },
   'invalid-input': { title: 'The input is invalid', advice: 'Correct the named field.', retryable: false },

@@ -35,6 +35,10 @@ export const queueNames = [
   'release-seat',
   'review-seats',
   'review-licence',
+  'run-import',
+  'issue-handout',
+  'review-directories',
+  'sync-directory',
 ] as const;
 export type QueueName = (typeof queueNames)[number];
 

@@ -11,8 +11,11 @@ import { auditProjection } from './audit.ts';
 import { compliancePoliciesProjection } from './compliance-policies.ts';
 import { deploymentsProjection } from './deployments.ts';
 import { devicesProjection } from './device-table.ts';
+import { directoriesProjection } from './directories.ts';
 import { enrolmentsProjection } from './enrolments.ts';
 import { groupsProjection } from './groups.ts';
+import { handoutsProjection } from './handouts.ts';
+import { importsProjection } from './imports.ts';
 import { licenceProjection } from './licence.ts';
 import { mailProjection } from './mail.ts';
 import { policiesProjection } from './policies.ts';
@@ -25,6 +28,8 @@ import { templatesProjection } from './templates.ts';
 import { tenantActivityProjection } from './tenant-activity.ts';
 import { tenantsProjection } from './tenants.ts';
 import { transfersProjection } from './transfers.ts';
+import { userGroupsProjection } from './user-groups.ts';
+import { usersProjection } from './users.ts';
 
 /** Every read model of Muster. */
 export const projections: readonly Projection[] = [
@@ -37,9 +42,12 @@ export const projections: readonly Projection[] = [
   compliancePoliciesProjection,
   deploymentsProjection,
   devicesProjection,
+  directoriesProjection,
   enrolmentsProjection,
   groupsProjection,
   licenceProjection,
+  handoutsProjection,
+  importsProjection,
   mailProjection,
   policiesProjection,
   proxiesProjection,
@@ -50,4 +58,6 @@ export const projections: readonly Projection[] = [
   tenantActivityProjection,
   tenantsProjection,
   transfersProjection,
+  userGroupsProjection,
+  usersProjection,
 ];

@@ -5,15 +5,19 @@ import type { CompliancePolicyEvent } from '../domain/compliance-policy/complian
 import type { DeploymentEvent } from '../domain/deployment/deployment.ts';
 import type { DeviceEvent } from '../domain/device/device.ts';
 import type { GroupEvent } from '../domain/group/group.ts';
+import type { HandoutEvent } from '../domain/handout/handout.ts';
 import type {
   CompliancePolicyId,
   DeploymentId,
   DeviceId,
   GroupId,
+  HandoutId,
+  ImportId,
   PolicyId,
   TaskBundleId,
   TenantId,
 } from '../domain/ids.ts';
+import type { ImportEvent } from '../domain/import/import.ts';
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
@@ -30,6 +34,8 @@ export const reactedCategories = [
   'group',
   'compliance-policy',
   'deployment',
+  'import',
+  'handout',
 ] as const;
 
 const originOf = (event: StoredEvent): Origin => ({
@@ -113,6 +119,8 @@ export const react = (event: StoredEvent): JobRequest[] => {
     | GroupEvent
     | CompliancePolicyEvent
     | DeploymentEvent
+    | ImportEvent
+    | HandoutEvent
   )['type'];
   switch (type) {
     case 'TaskBundleTransferred':
@@ -146,6 +154,22 @@ export const react = (event: StoredEvent): JobRequest[] => {
         kind: 'compliance-policy',
         compliancePolicyId: event.entityId as CompliancePolicyId,
       });
+    case 'ImportRequested':
+      return [
+        {
+          queue: 'run-import',
+          jobId: event.id,
+          data: { origin: originOf(event), importId: event.entityId as ImportId },
+        },
+      ];
+    case 'HandoutRequested':
+      return [
+        {
+          queue: 'issue-handout',
+          jobId: event.id,
+          data: { origin: originOf(event), handoutId: event.entityId as HandoutId },
+        },
+      ];
     default:
       return reactToDevice(event);
   }

@@ -18,7 +18,7 @@ import { standingOf } from '../domain/tenant/standing.ts';
 import { derivedId } from '../platform/derived-id.ts';
 import { MusterError } from '../platform/errors.ts';
 import { type StoredEvent, streamName } from '../platform/event-store.ts';
-import { listGroupDevices } from '../projections/devices.ts';
+import { listGroupDevices, listUserGroupDevices } from '../projections/devices.ts';
 import { causeOf } from './cause.ts';
 import { eachOf } from './in-turn.ts';
 import type { JobData, JobKind, Parts, RunningJob } from './jobs.ts';
@@ -79,7 +79,12 @@ async function* targetDevices(
   }
   const { tenantId, position } = job.data.origin;
   await untilProjected(parts, BigInt(position));
-  const pages = everyPage(parts, (page) => listGroupDevices(parts.deps.sql, tenantId, target.groupId, page));
+  const { sql } = parts.deps;
+  const pages = everyPage<{ readonly deviceId: DeviceId }>(parts, (page) =>
+    target.kind === 'group'
+      ? listGroupDevices(sql, tenantId, target.groupId, page)
+      : listUserGroupDevices(sql, tenantId, target.userGroupId, page),
+  );
   for await (const rows of pages) yield rows.map(({ deviceId }) => deviceId);
 }
 

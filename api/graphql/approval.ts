@@ -81,12 +81,7 @@ const carryOut = async (context: ApiContext, operation: Operation, devices: numb
       return;
     case 'transfer-task-bundle': {
       await requireUnchanged(context, operation, devices);
-      const { target } = operation;
-      await transferTaskBundle(
-        context,
-        operation.taskBundleId,
-        'deviceId' in target ? { kind: 'device', ...target } : { kind: 'group', ...target },
-      );
+      await transferTaskBundle(context, operation.taskBundleId, operation.target);
       return;
     }
     case 'set-safeguard':

@@ -6,7 +6,7 @@ import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { Issuers } from '../../platform/licence.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
-import type { AccountCredential, Credential, Credentials } from '../credentials.ts';
+import type { AccountCredential, Credential, Credentials, Member, UserCredential } from '../credentials.ts';
 import type { DeadJobs } from '../dead-jobs.ts';
 import type { Denials } from '../denials.ts';
 
@@ -22,15 +22,24 @@ export interface ApiContext {
   readonly requestId: string;
   /** IP address of the caller. */
   readonly address: string;
-  /** The account or API key that calls, null for nobody: the only source of the tenant. */
+  /** The account, API key or user of the portal that calls, null for nobody: the only source of the tenant. */
   readonly credential: Credential | null;
   /** Aborts when the server stops: subscriptions end. */
   readonly stopping: AbortSignal;
 }
 
 /** Who calls; throws `unauthenticated`, so that a resolver never works without a tenant. */
-export const signedIn = (context: Pick<ApiContext, 'credential'>): Credential => {
+export const signedIn = (context: Pick<ApiContext, 'credential'>): Member => {
   if (context.credential === null) throw new MusterError('unauthenticated', 'sign in first');
+  if (context.credential.kind === 'user') throw new MusterError('forbidden', 'an account is needed');
+  return context.credential;
+};
+
+/** The user who is signed in to the portal; throws `forbidden` for an account and `unauthenticated` for nobody. */
+export const portalUser = (context: Pick<ApiContext, 'credential'>): UserCredential => {
+  if (context.credential === null) throw new MusterError('unauthenticated', 'sign in first');
+  if (context.credential.kind !== 'user')
+    throw new MusterError('forbidden', 'a user of the self-service portal is needed');
   return context.credential;
 };
 

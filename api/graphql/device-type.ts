@@ -11,6 +11,7 @@ import { listAudit } from '../../projections/audit.ts';
 import { findGroup } from '../../projections/groups.ts';
 import { findPolicy } from '../../projections/policies.ts';
 import { listDeviceTasks } from '../../projections/tasks.ts';
+import { findUserByEmail } from '../../projections/users.ts';
 import { AlertConnection } from './alert.ts';
 import { DeviceAppConnection, mayShowApps } from './app.ts';
 import { AuditConnection } from './audit.ts';
@@ -29,7 +30,7 @@ import {
   RuleName,
   Severity,
 } from './enums.ts';
-import { Device, DeviceGroup, Policy } from './refs.ts';
+import { Device, DeviceGroup, Policy, User } from './refs.ts';
 import { TaskConnection } from './task-type.ts';
 
 const ViolationType = builder.objectRef<Violation>('Violation').implement({
@@ -150,6 +151,13 @@ builder.node(Device, {
       description: '0 while nobody may see the apps of the device.',
       resolve: async (device, _args, context) =>
         (await mayShowApps(context, device.ownership)) ? device.appCount : 0,
+    }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The user of that address; null when the tenant has none.',
+      resolve: async ({ tenantId, userEmail }, _args, { deps }) =>
+        userEmail === null ? null : ((await findUserByEmail(deps.sql, tenantId, userEmail)) ?? null),
     }),
     apps: t.field({
       type: DeviceAppConnection,

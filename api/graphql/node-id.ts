@@ -20,6 +20,10 @@ export const nodeTypes: Readonly<Record<string, string>> = {
   apr: 'Approval',
   tpl: 'Template',
   dpl: 'Deployment',
+  usr: 'User',
+  ugr: 'UserGroup',
+  imp: 'Import',
+  hnd: 'Handout',
 };
 
 /** Name of the node type of an id; an empty string when it is no id of Muster's. */

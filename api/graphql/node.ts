@@ -11,6 +11,8 @@ import { findDeployment } from '../../projections/deployments.ts';
 import { findDevice } from '../../projections/devices.ts';
 import { findEnrolment } from '../../projections/enrolments.ts';
 import { findGroup } from '../../projections/groups.ts';
+import { findHandout } from '../../projections/handouts.ts';
+import { findImport } from '../../projections/imports.ts';
 import { findPolicy } from '../../projections/policies.ts';
 import { findProxy } from '../../projections/proxies.ts';
 import { findRole } from '../../projections/roles.ts';
@@ -18,6 +20,8 @@ import { findTaskBundle } from '../../projections/task-bundles.ts';
 import { findTask } from '../../projections/tasks.ts';
 import { findTemplate } from '../../projections/templates.ts';
 import { findTransfer } from '../../projections/transfers.ts';
+import { findUserGroup } from '../../projections/user-groups.ts';
+import { findUser } from '../../projections/users.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { typenameOf } from './node-id.ts';
@@ -51,6 +55,10 @@ const finders: Readonly<Record<string, Find>> = {
   Template: ({ deps, ...context }, id) => findTemplate(deps.sql, tenantOf(context), id as ids.TemplateId),
   Deployment: ({ deps, ...context }, id) =>
     findDeployment(deps.sql, tenantOf(context), id as ids.DeploymentId),
+  User: ({ deps, ...context }, id) => findUser(deps.sql, tenantOf(context), id as ids.UserId),
+  UserGroup: ({ deps, ...context }, id) => findUserGroup(deps.sql, tenantOf(context), id as ids.UserGroupId),
+  Import: ({ deps, ...context }, id) => findImport(deps.sql, tenantOf(context), id as ids.ImportId),
+  Handout: ({ deps, ...context }, id) => findHandout(deps.sql, tenantOf(context), id as ids.HandoutId),
 };
 
 const tenantOf = (context: Pick<ApiContext, 'credential'>) => signedIn(context).tenantId;

@@ -15,6 +15,8 @@ import type {
   PolicyId,
   TaskBundleId,
   TemplateId,
+  UserGroupId,
+  UserId,
 } from '../../domain/ids.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import type { PolicyState } from '../../domain/policy/policy.ts';
@@ -25,6 +27,9 @@ import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { standingFault, standingOf, type TenantStanding } from '../../domain/tenant/standing.ts';
 import type { Platform } from '../../domain/text.ts';
+import { userDecider } from '../../domain/user/decide.ts';
+import type { UserState } from '../../domain/user/user.ts';
+import { userGroupDecider } from '../../domain/user-group/decide.ts';
 import { isoTime } from '../../platform/clock.ts';
 import type { TemplateVersion } from '../../platform/deploy-template.ts';
 import { RefusedError } from './builder.ts';
@@ -64,7 +69,25 @@ export const requireGroup = async (
 ): Promise<void> => {
   if (groupId === null) return;
   const state = await stateOf(context, groupDecider, groupId);
-  if (state.status === 'none') throw new RefusedError(refuse('group-missing', { field }));
+  if (state.status !== 'active') throw new RefusedError(refuse('group-missing', { field }));
+};
+
+/** The user; refuses `user-missing`, and `user-removed` for one that was. */
+export const requireUser = async (
+  context: ApiContext,
+  userId: UserId,
+  field = 'userId',
+): Promise<Exclude<UserState, { status: 'none' }>> => {
+  const state = await stateOf(context, userDecider, userId);
+  if (state.status === 'none') throw new RefusedError(refuse('user-missing', { field }));
+  if (state.status === 'removed') throw new RefusedError(refuse('user-removed', { field }));
+  return state;
+};
+
+/** Refuses `user-group-missing`. */
+export const requireUserGroup = async (context: ApiContext, userGroupId: UserGroupId): Promise<void> => {
+  const { status } = await stateOf(context, userGroupDecider, userGroupId);
+  if (status !== 'active') throw new RefusedError(refuse('user-group-missing', { field: 'userGroupId' }));
 };
 
 /**

@@ -6,7 +6,7 @@ import { refuse } from '../../domain/refusals.ts';
 import { safeguardDecider } from '../../domain/safeguard/decide.ts';
 import { devicesPerHour, type Operation, type SafeguardState } from '../../domain/safeguard/safeguard.ts';
 import { newId } from '../../platform/new-id.ts';
-import { countDevices } from '../../projections/devices.ts';
+import { countDevices, countUserGroupDevices } from '../../projections/devices.ts';
 import { actorOf } from '../credentials.ts';
 import { builder, RefusedError } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
@@ -46,8 +46,10 @@ export const devicesOf = async (
   context: ApiContext,
   { target }: Extract<Operation, { kind: 'transfer-task-bundle' }>,
 ): Promise<number> => {
-  if ('deviceId' in target) return 1;
+  if (target.kind === 'device') return 1;
   const { tenantId } = signedIn(context);
+  if (target.kind === 'user-group')
+    return countUserGroupDevices(context.deps.sql, tenantId, target.userGroupId);
   const { total, byStatus } = await countDevices(context.deps.sql, tenantId, { groupId: target.groupId });
   return total - byStatus.unenrolled;
 };

@@ -12,11 +12,15 @@ import './dead-job.ts';
 import './deployment.ts';
 import './device.ts';
 import './device-changes.ts';
+import './directory.ts';
 import './enrolment.ts';
 import './group.ts';
 import './licence.ts';
+import './handout.ts';
+import './import.ts';
 import './node.ts';
 import './policy.ts';
+import './portal.ts';
 import './proxy.ts';
 import './role.ts';
 import './safeguard.ts';
@@ -25,6 +29,8 @@ import './support.ts';
 import './task-bundle.ts';
 import './template.ts';
 import './tenant.ts';
+import './user.ts';
+import './user-group.ts';
 import { builder } from './builder.ts';
 
 /** The schema, sorted by name. */

@@ -2,7 +2,14 @@
  * Task bundles and their transfers in GraphQL. Listed in schema.ts.
  */
 import { z } from 'zod';
-import { deviceId, groupId, type TaskBundleId, type TransferId, taskBundleId } from '../../domain/ids.ts';
+import {
+  deviceId,
+  groupId,
+  type TaskBundleId,
+  type TransferId,
+  taskBundleId,
+  userGroupId,
+} from '../../domain/ids.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { TransferTarget } from '../../domain/task-bundle/task-bundle.ts';
 import { type Task, taskTypeOf } from '../../domain/task-bundle/tasks/index.ts';
@@ -21,7 +28,13 @@ import { act, payloadOf, settle, stateOf } from './effect.ts';
 import { requireEditionOfTasks } from './entitlements.ts';
 import { Platform, PolicyStatus, TaskTypeName } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireAbleToBegin, requireDevice, requireGroup, requirePolicies } from './references.ts';
+import {
+  requireAbleToBegin,
+  requireDevice,
+  requireGroup,
+  requirePolicies,
+  requireUserGroup,
+} from './references.ts';
 import { TaskBundle, Transfer } from './refs.ts';
 import { devicesOf, guardDevices } from './safeguard.ts';
 import { refuseAccess } from './scopes.ts';
@@ -62,6 +75,10 @@ builder.node(Transfer, {
     groupId: t.id({
       nullable: true,
       resolve: ({ target }) => (target.kind === 'group' ? target.groupId : null),
+    }),
+    userGroupId: t.id({
+      nullable: true,
+      resolve: ({ target }) => (target.kind === 'user-group' ? target.userGroupId : null),
     }),
     at: t.expose('at', { type: 'DateTime' }),
     actor: t.expose('actor', { type: ActorType }),
@@ -207,10 +224,16 @@ const targetOf = async (
   input: {
     readonly deviceId?: z.infer<typeof deviceId> | null | undefined;
     readonly groupId?: z.infer<typeof groupId> | null | undefined;
+    readonly userGroupId?: z.infer<typeof userGroupId> | null | undefined;
   },
 ): Promise<TransferTarget> => {
-  if (input.deviceId && input.groupId)
-    throw new MusterError('invalid-input', 'name a device or a group, not both', { field: 'groupId' });
+  const named = [input.deviceId, input.groupId, input.userGroupId].filter(Boolean);
+  if (named.length > 1)
+    throw new MusterError('invalid-input', 'name one of device, group and user group', { field: 'groupId' });
+  if (input.userGroupId) {
+    await requireUserGroup(context, input.userGroupId);
+    return { kind: 'user-group', userGroupId: input.userGroupId };
+  }
   if (input.deviceId) {
     await requireDevice(context, input.deviceId);
     return { kind: 'device', deviceId: input.deviceId };
@@ -221,19 +244,18 @@ const targetOf = async (
   return { kind: 'group', groupId: input.groupId };
 };
 
-/** The target as the safeguard remembers it. */
-const withoutKind = (target: TransferTarget) =>
-  target.kind === 'device' ? { deviceId: target.deviceId } : { groupId: target.groupId };
-
 mutation('transferTaskBundle', {
   description:
-    'Sends a task bundle to a device, or to every device that is in a group now. One that ends enrolments needs DEVICE_WIPE, and for many devices an approval.',
+    'Sends a task bundle to a device, or to every device that is in a group, or whose user is, now. One that ends enrolments needs DEVICE_WIPE, and for many devices an approval.',
   permission: 'task-bundle.transfer',
   type: TransferPayload,
   input: (t) => ({
     taskBundleId: t.id({ required: true }).validate(taskBundleId),
     deviceId: t.id().validate(deviceId.nullish()),
     groupId: t.id().validate(groupId.nullish()),
+    userGroupId: t
+      .id({ description: 'Every device of every user in the group.' })
+      .validate(userGroupId.nullish()),
   }),
   run: async (input, context) => {
     const target = await targetOf(context, input);
@@ -246,7 +268,7 @@ mutation('transferTaskBundle', {
         kind: 'transfer-task-bundle',
         taskBundleId: id,
         version,
-        target: withoutKind(target),
+        target,
       } as const;
       await guardDevices(context, operation, await devicesOf(context, operation));
     }

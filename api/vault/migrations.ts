@@ -43,6 +43,20 @@ const migrations: readonly string[] = [
      until timestamptz not null);
    create index on vault.support_sessions (tenant_id);
    create index on vault.support_sessions (until);`,
+  `create table vault.sealed_secrets (
+     tenant_id text not null,
+     purpose text not null,
+     sealed text not null,
+     created_at timestamptz not null default now(),
+     primary key (tenant_id, purpose));
+   create table vault.portal_sessions (
+     token_hash text primary key,
+     tenant_id text not null,
+     user_id text not null,
+     created_at timestamptz not null,
+     used_at timestamptz not null);
+   create index on vault.portal_sessions (tenant_id, user_id);
+   create index on vault.portal_sessions (created_at);`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -21,6 +21,8 @@ export const permissions = {
   'device.manage': 'Register and rename devices, assign policies, change groups and mail access.',
   'device.read': 'See devices, their inventory, tasks and verdicts.',
   'device.wipe': 'Wipe and unenrol devices.',
+  'directory.manage': 'Configure the LDAP directory of the tenant.',
+  'directory.read': 'See the settings of the directory and look people up in it.',
   'enrolment.manage': 'Create and revoke enrolment codes.',
   'enrolment.read': 'See enrolments.',
   'group.manage': 'Create, rename and assign device groups.',
@@ -42,6 +44,8 @@ export const permissions = {
   'task-bundle.transfer': 'Transfer task bundles to devices and groups.',
   'tenant.manage': 'Change the settings of the tenant.',
   'tenant.read': 'See the tenant and its settings.',
+  'user.manage': 'Create, change, import and remove users, and put them into user groups.',
+  'user.read': 'See users and user groups.',
 } as const;
 
 /** One thing that can be allowed. */

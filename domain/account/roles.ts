@@ -12,6 +12,7 @@ const ownership: readonly Permission[] = [
   'account.manage',
   'api-key.manage',
   'approval.decide',
+  'directory.manage',
   'proxy.manage',
   'role.manage',
   'support.manage',

@@ -83,6 +83,8 @@ export type DeviceCommand =
   | { readonly type: 'AssignPolicy'; readonly policyId: PolicyId; readonly policy: PolicyState }
   | { readonly type: 'UnassignPolicy'; readonly policyId: PolicyId }
   | { readonly type: 'CancelTask'; readonly taskId: TaskId; readonly reason: string }
+  /** null takes the device off its user. */
+  | { readonly type: 'AssignDeviceUser'; readonly userEmail: string | null }
   | { readonly type: 'SetMailAccess'; readonly access: MailAccess }
   | ({ readonly type: 'JoinGroup'; readonly groupId: GroupId | null } & Evaluated)
   /** Reaches the verdict again and expires tasks: by schedule, or after the compliance policy changed. */

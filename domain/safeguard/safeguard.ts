@@ -5,7 +5,8 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { approvalId, deviceId, groupId, taskBundleId } from '../ids.ts';
+import { approvalId, deviceId, taskBundleId } from '../ids.ts';
+import { transferTarget } from '../task-bundle/task-bundle.ts';
 import { task } from '../task-bundle/tasks/index.ts';
 import { line, time } from '../text.ts';
 
@@ -20,7 +21,7 @@ export const operation = z.discriminatedUnion('kind', [
     kind: z.literal('transfer-task-bundle'),
     taskBundleId,
     version: z.int().min(1),
-    target: z.union([z.strictObject({ deviceId }), z.strictObject({ groupId })]),
+    target: transferTarget,
   }),
   z.strictObject({ kind: z.literal('set-safeguard'), devicesPerHour }),
 ]);

@@ -51,7 +51,7 @@ test('two processes that start together make one operator and one password', asy
     const issued = started.flatMap(({ password }) => password ?? []);
     assert.equal(issued.length, 1);
     assert.equal(started.filter(({ created }) => created).length, 1);
-    const { passwords } = await openCredentials(servers.deps, { sessionIdleMinutes: 60 });
+    const { passwords } = await openCredentials(servers.deps, { sessionIdleMinutes: 60, dataDir: '.' });
     const check = await passwords.check(first, issued[0] as string);
     assert.deepEqual(check, { valid: true, mustChange: true });
     const types = await eventTypes();
@@ -69,7 +69,7 @@ test('a start soon after issues no other password; one later does, until somebod
   aheadMs += 61_000;
   const { password } = await bootstrapOperator(deps);
   assert.match(password ?? '', /^[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/);
-  const { passwords } = await openCredentials(deps, { sessionIdleMinutes: 60 });
+  const { passwords } = await openCredentials(deps, { sessionIdleMinutes: 60, dataDir: '.' });
   assert.ok((await passwords.check(first, password as string)).valid);
   await passwords.recordSignIn(first);
   aheadMs += 61_000;
@@ -80,7 +80,7 @@ test('a start soon after issues no other password; one later does, until somebod
 
 test('the vault holds no password and no token, only their digests', async () => {
   const { deps } = servers;
-  const { passwords, sessions } = await openCredentials(deps, { sessionIdleMinutes: 60 });
+  const { passwords, sessions } = await openCredentials(deps, { sessionIdleMinutes: 60, dataDir: '.' });
   await passwords.choose(first, 'correct horse battery staple');
   const { token } = await sessions.open(first.tenantId, first.accountId);
   const rows = await deps.sql`
@@ -94,7 +94,7 @@ test('a vault that a newer Muster migrated is left alone', async () => {
   const { deps } = servers;
   await deps.sql`insert into vault.migrations (number) values (9999)`;
   await assert.rejects(
-    openCredentials(deps, { sessionIdleMinutes: 60 }),
+    openCredentials(deps, { sessionIdleMinutes: 60, dataDir: '.' }),
     (error: MusterError) => error.code === 'config-invalid' && /9999/.test(error.message),
   );
   await deps.sql`delete from vault.migrations where number = 9999`;

@@ -124,13 +124,16 @@ export const enter = async (
   return client;
 };
 
+/** A key of its own, so that no test makes one in a data folder. */
+export const secretKey = Buffer.alloc(32, 7).toString('base64');
+
 /** Starts everything. `settings` override the configuration. */
 export const openStage = async (
   options: { settings?: Record<string, string>; clock?: Clock } = {},
 ): Promise<ApiStage> => {
   const servers = await startServers(options.clock ? { clock: options.clock } : {});
   const { deps } = servers;
-  const config = readConfig(serverSettings, { port: '0', ...options.settings }, {});
+  const config = readConfig(serverSettings, { port: '0', secretKey, ...options.settings }, {});
   const projector: Projector = await startProjections(config, deps);
   const operator = await bootstrapOperator(deps);
   await license(deps);

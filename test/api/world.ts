@@ -25,6 +25,10 @@ export interface World {
   readonly apiKeyToken: string;
   /** Of a limit that is to be raised: it waits. */
   readonly approvalId: string;
+  readonly userId: string;
+  readonly userGroupId: string;
+  readonly importId: string;
+  readonly handoutId: string;
 }
 
 export const passcode = { passcode: { required: true, minimumLength: 6 } };
@@ -62,6 +66,28 @@ export const syncDevice = async (stage: ApiStage, token: string, body: object): 
     body: JSON.stringify(body),
   });
   return { status: response.status, body: await response.json() };
+};
+
+/** Settings of a directory that nobody ever connects to. */
+export const directory = {
+  urls: ['ldaps://ldap.acme.example'],
+  startTls: false,
+  unsafeWithoutTls: false,
+  caCertificate: null,
+  certificateSha256: null,
+  baseDns: ['dc=acme,dc=example'],
+  bindDn: null,
+  userFilter: '(objectClass=inetOrgPerson)',
+  loginAttributes: ['uid', 'mail'],
+  attributes: {
+    email: 'mail',
+    name: 'cn',
+    guid: 'entryUUID',
+    externalId: 'employeeNumber',
+    department: 'ou',
+    phone: 'telephoneNumber',
+  },
+  syncIntervalHours: null,
 };
 
 /** Makes one of everything. */
@@ -134,7 +160,42 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
   );
   const waiting = await client.mutate('setSafeguard', { devicesPerHour: 50 }, 'SafeguardPayload', 'pending');
   assert.equal(waiting.code, 'approval-required');
+  const { user } = await make(
+    'createUser',
+    { email: 'ann@acme.example', name: 'Ann', externalId: 'E-1' },
+    'UserPayload',
+    'user { id }',
+  );
+  const { userGroup } = await make(
+    'createUserGroup',
+    { name: 'Staff' },
+    'UserGroupPayload',
+    'userGroup { id }',
+  );
+  await make(
+    'addUsersToGroup',
+    { userGroupId: userGroup.id, userIds: [user.id] },
+    'UserGroupPayload',
+    'userGroup { id }',
+  );
+  const imported = await make(
+    'importUsers',
+    { csv: 'email,name\nbob@acme.example,Bob' },
+    'ImportPayload',
+    'import { id }',
+  );
+  const { handout } = await make(
+    'handOutEnrolments',
+    { userGroupId: userGroup.id },
+    'HandoutPayload',
+    'handout { id }',
+  );
+  await make('configureDirectory', { settings: directory }, 'DirectoryPayload', 'directory { settings }');
   return {
+    userId: user.id,
+    userGroupId: userGroup.id,
+    importId: imported.import.id,
+    handoutId: handout.id,
     groupId: group.id,
     policyId: policy.id,
     compliancePolicyId: compliancePolicy.id,

@@ -16,9 +16,12 @@ import type { DeviceCommand } from '../../domain/device/commands.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import { type DeviceState, reviewDueAt } from '../../domain/device/device.ts';
 import { mailVerdict } from '../../domain/device/mail.ts';
+import { directoryDecider } from '../../domain/directory/decide.ts';
 import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
 import { readEventData } from '../../domain/events.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
+import { handoutDecider } from '../../domain/handout/decide.ts';
+import { importDecider } from '../../domain/import/decide.ts';
 import { licenceDecider } from '../../domain/licence/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
@@ -34,6 +37,8 @@ import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
+import { userDecider } from '../../domain/user/decide.ts';
+import { userGroupDecider } from '../../domain/user-group/decide.ts';
 import { decideOn, foldOn } from '../support/given.ts';
 import { digestOf, idOf } from '../support/ids.ts';
 
@@ -43,7 +48,7 @@ const startMs = Date.parse('2026-01-01T00:00:00.000Z');
 const timeOf = (minutes: number) => new Date(startMs + minutes * 60_000).toISOString();
 
 /** Commands whose every acceptance is a fact of its own: repeating one is no repetition. */
-const neverRepeats = ['ChangeAccountPassword', 'EnterTenant', 'UseSupportAccess'];
+const neverRepeats = ['ChangeAccountPassword', 'ChangeDirectoryPassword', 'EnterTenant', 'UseSupportAccess'];
 
 /** Runs a sequence of commands and asserts the laws at each step; answers the last state. */
 const obey = <State, Command extends { readonly type: string }, Event extends AnyEvent>(
@@ -350,10 +355,140 @@ law(
   groupDecider,
   fc.oneof(
     record({ type: one('CreateGroup', 'RenameGroup'), name: named }),
+    record({ type: one('DescribeGroup'), description: one(null, 'x') }),
+    record({ type: one('DeleteGroup'), devices: one(0, 1) }),
     record({
       type: one('AssignGroupCompliancePolicy'),
       compliancePolicyId: one(null, idOf('cmp', 1), idOf('cmp', 2)),
     }),
+  ) as Arbitrary<never>,
+);
+
+const details = { name: named, externalId: one(null, 'x'), department: one(null), phone: one(null, '1') };
+const source = one({ kind: 'internal' }, { kind: 'ldap', dn: 'uid=a', guid: 'g' });
+law(
+  'users',
+  userDecider,
+  fc.oneof(
+    record({ type: one('CreateUser'), email, source, ...details }),
+    record({ type: one('ChangeUserDetails'), changes: record(details, { requiredKeys: [] }) }),
+    record({ type: one('ChangeUserSource'), source }),
+    record({ type: one('DisableUser'), reason: one(null, 'x') }),
+    record({ type: one('EnableUser') }),
+    record({ type: one('RemoveUser'), devices: one(0, 1, 1, 1) }),
+  ) as Arbitrary<never>,
+);
+
+const userIds = fc.array(
+  fc.nat(5).map((n) => idOf('usr', n)),
+  { minLength: 1, maxLength: 4 },
+);
+law(
+  'user groups',
+  userGroupDecider,
+  fc.oneof(
+    record({ type: one('CreateUserGroup'), name: named, description: one(null, 'x') }),
+    record({ type: one('RenameUserGroup'), name: named }),
+    record({ type: one('DescribeUserGroup'), description: one(null, 'x') }),
+    record({ type: one('AddUsersToGroup', 'AddUsersToGroup', 'RemoveUsersFromGroup'), userIds }),
+    record({ type: one('DeleteUserGroup') }),
+  ) as Arbitrary<never>,
+  (state) => {
+    if (state.status !== 'active') return;
+    const members = Object.values(state.members).flat();
+    assert.deepEqual([members.length, new Set(members).size], [state.memberCount, state.memberCount]);
+  },
+);
+
+law(
+  'imports',
+  importDecider,
+  fc.oneof(
+    record({
+      type: one('RequestImport'),
+      kind: one('users'),
+      mode: one('create'),
+      fileName: one(null),
+      digest: hash,
+      rows: one(9),
+    }),
+    record({
+      type: one('RecordImportRows'),
+      from: fc.nat(2),
+      results: one(
+        ['created', 'failed'].map((outcome, index) => ({
+          row: index + 2,
+          outcome,
+          entityId: null,
+          column: null,
+          code: null,
+          detail: null,
+        })),
+      ),
+    }),
+    record({ type: one('FinishImport') }),
+    record({ type: one('AbandonImport'), reason: named }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'handouts',
+  handoutDecider,
+  fc.oneof(
+    record({
+      type: one('RequestHandout'),
+      userGroupId: one(idOf('ugr', 1)),
+      platform: one(null),
+      ownership: one('corporate'),
+      groupId: one(null),
+      expiresAt: minutes,
+    }),
+    record({
+      type: one('RecordHandoutCodes'),
+      from: fc.nat(2),
+      codes: fc.array(record({ userId: one(idOf('usr', 1)), email, enrolmentId: one(idOf('enr', 1)) }), {
+        minLength: 1,
+        maxLength: 2,
+      }),
+    }),
+    record({ type: one('FinishHandout') }),
+  ) as Arbitrary<never>,
+);
+
+const directory = record({
+  urls: one(['ldaps://a.example'], ['ldap://a.example']),
+  startTls: fc.boolean(),
+  unsafeWithoutTls: one(false),
+  caCertificate: one(null),
+  certificateSha256: fc.option(hash),
+  baseDns: one(['dc=a']),
+  bindDn: one(null, 'cn=a'),
+  userFilter: one('(uid=*)'),
+  loginAttributes: one(['uid']),
+  attributes: one({
+    email: 'mail',
+    name: 'cn',
+    guid: 'entryUUID',
+    externalId: null,
+    department: null,
+    phone: null,
+  }),
+  syncIntervalHours: one(null, 24),
+});
+law(
+  'directories',
+  directoryDecider,
+  fc.oneof(
+    record({ type: one('ConfigureDirectory'), settings: directory }),
+    record({ type: one('ChangeDirectoryPassword', 'RemoveDirectory') }),
+    record({
+      type: one('RecordDirectorySync'),
+      startedAt: one(timeOf(0)),
+      found: fc.nat(9),
+      updated: one(0),
+      disabled: one(0),
+    }),
+    record({ type: one('RecordDirectorySyncFailure'), startedAt: one(timeOf(0)), reason: named }),
   ) as Arbitrary<never>,
 );
 
@@ -589,6 +724,7 @@ const deviceCommand = (now: string) =>
     })),
     record({ type: one('UnassignPolicy'), policyId: policyIdOf }),
     record({ type: one('CancelTask'), taskId: fc.nat(11).map((n) => idOf('tsk', n)), reason: named }),
+    record({ type: one('AssignDeviceUser'), userEmail: fc.option(email) }),
     record({ type: one('SetMailAccess'), access: one('auto', 'allow', 'deny') }),
     record({ type: one('JoinGroup'), now: one(now), groupId: one(null, idOf('grp', 2)), compliance }),
     record({ type: one('ReviewDevice', 'ReviewDevice', 'UnenrolDevice'), now: one(now), compliance }),

@@ -20,6 +20,10 @@ type Kinds = {
   apr: ids.ApprovalId;
   tpl: ids.TemplateId;
   dpl: ids.DeploymentId;
+  usr: ids.UserId;
+  ugr: ids.UserGroupId;
+  imp: ids.ImportId;
+  hnd: ids.HandoutId;
 };
 
 /** The `number`th id of a kind. */
