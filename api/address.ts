@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, isIPv4 } from 'node:net';
-import { isLoopback } from './listener.ts';
+import { isLoopback } from '../platform/listening.ts';
 
 /** An IPv4 address that a dual-stack socket shows as IPv6, as IPv4; anything else as it is. */
 const plain = (address: string): string => {

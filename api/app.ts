@@ -5,6 +5,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import { refusals } from '../domain/refusals.ts';
 import { describeCode, type ErrorCode, type FaultCode, faults, MusterError } from '../platform/errors.ts';
 import type { ProjectorState } from '../projections/main.ts';
+import { addAdminRoutes } from './admin/main.ts';
 import { eventFeed } from './events/feed.ts';
 import { type GraphqlParts, graphqlHandlers } from './graphql/server.ts';
 import { readiness } from './health.ts';
@@ -78,6 +79,7 @@ export const openApp = (parts: AppParts): Express => {
   app.all('/graphql', ...graphqlHandlers(parts));
   app.all('/proxy/v1/feed', only('GET'), proxyFeed({ deps, waiter, stopping }));
   app.all('/events/v1/feed', only('GET'), eventFeed({ deps, credentials, config, stopping }));
+  addAdminRoutes(app, { deps, credentials, config, denials: parts.denials, stopping });
   app.all('/healthz', only('GET', 'HEAD'), (_req, res) => void res.json({ alive: true }));
   app.all('/readyz', only('GET', 'HEAD'), async (_req, res) => {
     const found = await readiness(deps, waiter, projector);

@@ -1,16 +1,20 @@
 /**
- * Creates the operator tenant and its first account, so that a fresh installation can be signed in to.
+ * Creates the operator tenant, its first account and the trial, so that a fresh installation can be signed in to.
  * Called by cli/ at every start of the server, and by tests.
  */
+import { randomUUID } from 'node:crypto';
 import { accountDecider } from '../domain/account/decide.ts';
 import type { AccountId } from '../domain/ids.ts';
+import { licenceDecider } from '../domain/licence/decide.ts';
 import { isRefusal } from '../domain/refusals.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
+import { operatorTenantId } from '../domain/tenant/tenant.ts';
 import type { Deps } from '../platform/deps.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { Cause } from '../platform/handle.ts';
+import { theLicence } from '../platform/licence.ts';
 import { newUuid } from '../platform/new-id.ts';
-import { operatorTenantId, reserve } from './reservation.ts';
+import { reserve } from './reservation.ts';
 import { migrateVault } from './vault/migrations.ts';
 import { openPasswords } from './vault/passwords.ts';
 
@@ -46,6 +50,14 @@ export const bootstrapOperator = async (deps: Deps): Promise<Bootstrapped> => {
       tenantDecider,
       { tenantId, id: tenantId },
       { type: 'CreateTenant', name: 'Operator', slug: tenantSlug, kind: 'operator' },
+      cause,
+    ),
+  );
+  accepted(
+    await handler.handle(
+      licenceDecider,
+      theLicence,
+      (now) => ({ type: 'InstallLicence' as const, now, installationId: randomUUID() }),
       cause,
     ),
   );

@@ -11,14 +11,17 @@ import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
+import { readIssuers } from '../platform/licence.ts';
+import { isLoopback } from '../platform/listening.ts';
 import { openMailer } from '../platform/mail.ts';
 import { openProjectionWaiter } from '../projections/await.ts';
 import type { ProjectorState } from '../projections/main.ts';
 import { openApp } from './app.ts';
 import { openCredentials } from './credentials.ts';
 import { openDeadJobs } from './dead-jobs.ts';
+import { openDenials } from './denials.ts';
 import { deviceRoutes } from './device/main.ts';
-import { isLoopback, listen, readTls, stopServer } from './listener.ts';
+import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
 import { openDoor } from './sign-in/door.ts';
 
@@ -40,15 +43,17 @@ const devicePrefix = '/device/v1/';
 
 /**
  * Starts to serve. Rejects with `config-invalid` when it would listen beyond loopback without a certificate, or the
- * certificate cannot be read.
+ * certificate or the public keys of licence issuers cannot be read.
  */
 export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {}): Promise<RunningApi> => {
   const tls = readTls(config);
+  const issuers = await readIssuers(config.licencePublicKeyFile);
   const { log } = deps;
   const stopping = new AbortController();
   const credentials = await openCredentials(deps, config);
   const waiter = await openProjectionWaiter(deps);
   const deadJobs = openDeadJobs(deps.queues);
+  const denials = openDenials(deps);
   const devices = deviceRoutes(config, deps);
   const { smtpUrl, mailFrom } = config;
   let url = '';
@@ -64,6 +69,8 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     credentials,
     waiter,
     deadJobs,
+    denials,
+    issuers,
     stopping: stopping.signal,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),
@@ -84,7 +91,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const close = async () => {
     stopping.abort();
     await stopServer(server);
-    await Promise.all([waiter.close(), deadJobs.close(), door.close()]);
+    await Promise.all([waiter.close(), deadJobs.close(), denials.close(), door.close()]);
   };
   try {
     await listen(server, config);

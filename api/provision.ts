@@ -6,12 +6,23 @@ import { accountDecider } from '../domain/account/decide.ts';
 import { rules } from '../domain/compliance/rules/index.ts';
 import type { Action, ComplianceSettings } from '../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../domain/compliance-policy/decide.ts';
-import type { AccountId, TenantId } from '../domain/ids.ts';
+import type { AccountId, CompliancePolicyId, TenantId } from '../domain/ids.ts';
+import { type LicenceCommand, licenceDecider } from '../domain/licence/decide.ts';
+import type { Allotment } from '../domain/licence/licence.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
-import { tenantDecider } from '../domain/tenant/decide.ts';
+import type { PlannedItem } from '../domain/template/plan.ts';
+import { type TenantChanges, type TenantCommand, tenantDecider } from '../domain/tenant/decide.ts';
+import { type ExistingTenant, evolveTenant, initialTenant } from '../domain/tenant/tenant.ts';
 import { platforms } from '../domain/text.ts';
+import {
+  applyItems,
+  applySettings,
+  planDeployment,
+  type TemplateVersion,
+} from '../platform/deploy-template.ts';
 import type { Deps } from '../platform/deps.ts';
 import type { Cause } from '../platform/handle.ts';
+import { theLicence } from '../platform/licence.ts';
 import { newId } from '../platform/new-id.ts';
 import type { Credentials } from './credentials.ts';
 import { holderOf, reserve } from './reservation.ts';
@@ -44,6 +55,11 @@ export interface NewTenant {
   readonly name: string;
   readonly slug: string;
   readonly administrator: { readonly email: string; readonly name: string };
+  /** Of the licence; without it the tenant can enrol nothing until it is allotted seats. */
+  readonly allotment?: Allotment | undefined;
+  /** Said of the tenant at once; what a template says comes after. */
+  readonly changes?: TenantChanges;
+  readonly template?: TemplateVersion | undefined;
 }
 
 /** A provisioned administrator; the password is shown this once. `position` is of the last event. */
@@ -95,23 +111,95 @@ const issue = async ({ deps, credentials, cause }: Parts, tenantId: TenantId, ac
   return isRefusal(changed) ? changed : { accountId, oneTimePassword, position: changed.position };
 };
 
+const allotmentCommand = (tenantId: TenantId, allotment: Allotment): LicenceCommand => ({
+  type: 'AllotSeats',
+  tenantId,
+  ...allotment,
+});
+
+/** Refuses what the licence would refuse, before anything of the tenant is made. */
+const rehearseAllotment = async (
+  { deps }: Parts,
+  tenantId: TenantId,
+  allotment: Allotment,
+): Promise<Refusal | undefined> => {
+  const { state } = await deps.handler.load(licenceDecider, theLicence);
+  const decided = licenceDecider.decide(allotmentCommand(tenantId, allotment), state);
+  return isRefusal(decided) ? decided : undefined;
+};
+
+/** The state of a tenant that is about to be created. */
+const unborn = evolveTenant(initialTenant, {
+  type: 'TenantCreated',
+  at: '',
+  data: { name: 'New', slug: 'new', kind: 'customer' },
+}) as ExistingTenant;
+
+/** What a template brings to a tenant that has nothing: everything. */
+const planFor = ({ deps }: Parts, tenantId: TenantId, template: TemplateVersion) =>
+  planDeployment(deps.handler, {
+    tenantId,
+    tenant: unborn,
+    template,
+    names: new Map(),
+    overwrite: true,
+  });
+
+/** Sets what is said of the tenant itself, once it exists. */
+const settleTenant = async (
+  { deps, cause }: Parts,
+  tenantId: TenantId,
+  { changes = {}, template }: NewTenant,
+  compliancePolicyId: CompliancePolicyId | null,
+  plan: readonly PlannedItem[] | undefined,
+): Promise<{ readonly position: bigint | undefined } | Refusal> => {
+  let position: bigint | undefined;
+  const say = async (command: TenantCommand): Promise<Refusal | undefined> => {
+    const handled = await deps.handler.handle(tenantDecider, { tenantId, id: tenantId }, command, cause);
+    if (isRefusal(handled)) return handled;
+    position = handled.position ?? position;
+    return undefined;
+  };
+  const refused =
+    compliancePolicyId && (await say({ type: 'AssignTenantCompliancePolicy', compliancePolicyId }));
+  if (refused) return refused;
+  if (template && plan) {
+    const applied = await applySettings(deps.handler, { tenantId, tenant: unborn, template }, plan, cause);
+    if (isRefusal(applied)) return applied;
+    position = applied.position ?? position;
+  }
+  // What the operator says of this tenant wins over what the template says of every tenant.
+  return (await say({ type: 'ConfigureTenant', changes })) ?? { position };
+};
+
 /**
  * Creates a tenant, or refuses `name-taken` (`slug`). Everything within it is made first and the tenant itself last:
  * if this fails half way there is no tenant, nobody can sign in to it, and its short name is free again in a minute.
+ * Its seats follow, so that none are allotted to a tenant that never was.
  */
 export const provisionTenant = async (parts: Parts, tenant: NewTenant): Promise<Provisioned | Refusal> => {
   const { deps, cause } = parts;
   const tenantId = newId('ten');
+  const { allotment } = tenant;
+  const unlicensed = allotment && (await rehearseAllotment(parts, tenantId, allotment));
+  if (unlicensed) return unlicensed;
   const taken = await reserve(deps.handler, { kind: 'tenant-slug', value: tenant.slug }, tenantId, cause);
   if (taken) return taken;
-  const compliancePolicyId = newId('cmp');
-  const policy = await deps.handler.handle(
-    compliancePolicyDecider,
-    { tenantId, id: compliancePolicyId },
-    { type: 'CreateCompliancePolicy', name: 'Default', settings: defaultComplianceSettings },
-    cause,
-  );
-  if (isRefusal(policy)) return policy;
+  // A template that puts the tenant under a compliance policy of its own leaves no use for the default one.
+  const ownPolicy = tenant.template?.content.settings.compliancePolicyId !== undefined;
+  const compliancePolicyId = ownPolicy ? null : newId('cmp');
+  if (compliancePolicyId !== null) {
+    const policy = await deps.handler.handle(
+      compliancePolicyDecider,
+      { tenantId, id: compliancePolicyId },
+      { type: 'CreateCompliancePolicy', name: 'Default', settings: defaultComplianceSettings },
+      cause,
+    );
+    if (isRefusal(policy)) return policy;
+  }
+  const plan = tenant.template && (await planFor(parts, tenantId, tenant.template));
+  const refused = plan && (await applyItems(deps.handler, tenantId, plan, cause));
+  if (refused) return refused;
   const administrator = await createAdministrator(parts, tenantId, tenant.administrator);
   if (isRefusal(administrator)) return administrator;
   const target = { tenantId, id: tenantId };
@@ -123,15 +211,19 @@ export const provisionTenant = async (parts: Parts, tenant: NewTenant): Promise<
     cause,
   );
   if (isRefusal(created)) return created;
-  const assigned = await deps.handler.handle(
-    tenantDecider,
-    target,
-    { type: 'AssignTenantCompliancePolicy', compliancePolicyId },
-    cause,
-  );
-  if (isRefusal(assigned)) return assigned;
+  const settled = await settleTenant(parts, tenantId, tenant, compliancePolicyId, plan);
+  if (isRefusal(settled)) return settled;
+  const last = allotment
+    ? await deps.handler.handle(licenceDecider, theLicence, allotmentCommand(tenantId, allotment), cause)
+    : settled;
+  if (isRefusal(last)) return last;
   const { accountId, oneTimePassword } = administrator;
-  return { tenantId, accountId, oneTimePassword, position: assigned.position };
+  return {
+    tenantId,
+    accountId,
+    oneTimePassword,
+    position: last.position ?? settled.position ?? created.position,
+  };
 };
 
 /** Gives a tenant an administrator of that e-mail: a new one, or a new one-time password for the present one. */

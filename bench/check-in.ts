@@ -13,7 +13,8 @@ import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { type Admin, createTenant, signInFirst } from '../cli/admin.ts';
 import { openClient } from '../cli/client.ts';
 import { enrolAll } from '../cli/fleet/drive.ts';
-import { findRunning, type Running } from '../cli/running.ts';
+import { type ThrowAwayIssuer, throwAwayIssuer } from '../cli/licence/throw-away.ts';
+import { findRunning, type RunningMuster } from '../cli/running.ts';
 import type { SimulatedDevice } from '../cli/simulated-device.ts';
 import { newSecret, newUuid } from '../platform/new-id.ts';
 import { type MusterServer, startMuster } from '../test/support/muster.ts';
@@ -35,7 +36,10 @@ const startBare = async (): Promise<{ url: string; stop(): void }> => {
   return { url: `http://127.0.0.1:${port}`, stop: () => void child.stdin.end() };
 };
 
-const prepare = async (server: MusterServer): Promise<{ admin: Admin; devices: SimulatedDevice[] }> => {
+const prepare = async (
+  server: MusterServer,
+  license: ThrowAwayIssuer['license'],
+): Promise<{ admin: Admin; devices: SimulatedDevice[] }> => {
   const client = openClient(server.url, { connections: callers });
   const first = {
     tenantSlug: 'operator',
@@ -43,11 +47,13 @@ const prepare = async (server: MusterServer): Promise<{ admin: Admin; devices: S
     password: server.password as string,
   };
   const operator = await signInFirst(client, first, newSecret());
+  await license(operator, callers);
   const { admin } = await createTenant(operator, {
     name: 'Bench',
     slug: 'bench',
     email: 'a@bench.example',
     password: newSecret(),
+    seats: callers,
   });
   const { devices } = await enrolAll(admin, { devices: callers, checkIns: 0, concurrency: 16 });
   return { admin, devices };
@@ -100,7 +106,7 @@ const rawAppends = async (eventStoreUrl: string, durationMs: number): Promise<Me
 const compare = async (
   devices: readonly SimulatedDevice[],
   bareUrl: string,
-  running: Running,
+  running: RunningMuster,
   durationMs: number,
 ): Promise<Measured> => {
   const results = {
@@ -134,11 +140,12 @@ const compare = async (
 /** Prints check-ins per second and projection lag. */
 export const benchCheckIn = async (_: unknown, durationMs: number): Promise<void> => {
   const dataDir = mkdtempSync(join(tmpdir(), 'muster-bench-'));
-  const server = await startMuster(dataDir);
+  const { licencePublicKeyFile, license } = throwAwayIssuer(dataDir);
+  const server = await startMuster(dataDir, { MUSTER_LICENCE_PUBLIC_KEY: licencePublicKeyFile });
   const bare = await startBare();
   try {
-    const running = findRunning(dataDir) as Running;
-    const { admin, devices } = await prepare(server);
+    const running = findRunning(dataDir) as RunningMuster;
+    const { admin, devices } = await prepare(server, license);
     heading('Check-ins: POST /device/v1/sync, one value changed, acknowledged when durable');
     const checkIns = await compare(devices, bare.url, running, durationMs);
     await benchLag(devices, running, checkIns.perSecond / 2, durationMs);

@@ -3,7 +3,7 @@
  * that rate. Called by check-in.ts.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Running } from '../cli/running.ts';
+import type { RunningMuster } from '../cli/running.ts';
 import type { SimulatedDevice } from '../cli/simulated-device.ts';
 import { categories } from '../domain/events.ts';
 import { openEventStore } from '../platform/event-store.ts';
@@ -19,7 +19,7 @@ interface Decided {
 }
 
 /** Follows the log and the projector's notices; answers the lag of every event, in ms since its decision. */
-const observe = async (running: Running) => {
+const observe = async (running: RunningMuster) => {
   const sql = openSql(running.databaseUrl, { max: 2 });
   const store = openEventStore(running.eventStoreUrl);
   const waiter = await openProjectionWaiter({
@@ -84,7 +84,7 @@ const paced = async (
 /** Prints the lag at `halfRate` check-ins per second and at twice that. */
 export const benchLag = async (
   devices: readonly SimulatedDevice[],
-  running: Running,
+  running: RunningMuster,
   halfRate: number,
   durationMs: number,
 ): Promise<void> => {

@@ -12,8 +12,10 @@ import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
 import { benchSignIn } from './sign-in.ts';
 import { benchAppends } from './store/appends.ts';
+import { benchBackup } from './store/backup.ts';
 import { benchGrowth } from './store/growth.ts';
 import { benchReads } from './store/reads.ts';
+import { benchScavenge } from './store/scavenge.ts';
 import { benchSubscriptions } from './store/subscriptions.ts';
 
 const { values, positionals } = parseArgs({
@@ -29,6 +31,9 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-read': benchReads,
   'store-subscribe': (embedded) => benchSubscriptions(embedded, durationMs),
   'store-growth': (embedded) => benchGrowth(embedded, durationMs, Number(values.events)),
+  'store-scavenge': (embedded) =>
+    benchScavenge(embedded, durationMs, Math.min(300_000, Number(values.events))),
+  'store-backup': (embedded) => benchBackup(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
   'sign-in': (embedded) => benchSignIn(embedded, durationMs),
 };

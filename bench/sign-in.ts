@@ -94,6 +94,7 @@ export const benchSignIn = async (_: unknown, durationMs: number): Promise<void>
     const { admin } = await createTenant(operator, {
       name: 'Bench',
       slug: tenantSlug,
+      seats: 0,
       email: 'a@bench.example',
       password,
     });

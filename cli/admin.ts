@@ -80,16 +80,29 @@ export interface TenantAccess {
   readonly password: string;
 }
 
-/** Creates a tenant with its first administrator, who chooses `password`; answers them signed in. */
+/** Creates a tenant with seats and its first administrator, who chooses `password`; answers them signed in. */
 export const createTenant = async (
   operator: Admin,
-  tenant: { readonly name: string; readonly slug: string; readonly email: string; readonly password: string },
+  tenant: {
+    readonly name: string;
+    readonly slug: string;
+    readonly email: string;
+    readonly password: string;
+    readonly seats: number;
+  },
 ): Promise<{ admin: Admin; access: TenantAccess }> => {
-  const { name, slug, email, password } = tenant;
+  const { name, slug, email, password, seats } = tenant;
   const created = await mutate<{ tenant: { id: string }; oneTimePassword: string }>(
     operator,
     'createTenant',
-    { name, slug, administratorEmail: email, administratorName: 'Administrator' },
+    {
+      name,
+      slug,
+      administratorEmail: email,
+      administratorName: 'Administrator',
+      seats,
+      edition: 'ADVANCED',
+    },
     'TenantAdministratorPayload { tenant { id } oneTimePassword }',
   );
   const first = { tenantSlug: slug, email, password: created.oneTimePassword };

@@ -14,8 +14,10 @@ import { type Child, startChild } from './child.ts';
 import { type Client, openClient } from './client.ts';
 import { startMailServer } from './demo/mail-server.ts';
 import { type Narrator, narrate } from './demo/narrator.ts';
+import { people } from './demo/people.ts';
 import { play } from './demo/story.ts';
 import { freePort } from './free-port.ts';
+import { type ThrowAwayIssuer, throwAwayIssuer } from './licence/throw-away.ts';
 import { type RunningServer, startServer } from './server.ts';
 import { stopSignal } from './signals.ts';
 
@@ -85,16 +87,26 @@ const tellStory = async (
   server: RunningServer,
   client: Client,
   dataDir: string,
+  license: ThrowAwayIssuer['license'],
   keep: (part: { stop(): Promise<void> }) => void,
 ): Promise<void> => {
   const voice: Narrator = narrate(say);
   const { operator, memory: known } = await operatorOf(server, client, dataDir);
   const story = known.stories + 1;
+  // Tenants of earlier stories keep their seats.
+  await license(operator, story * people.length);
   const slug = story === 1 ? 'contoso' : `contoso-${story}`;
   voice.step(`The operator of this installation creates the tenant "${slug}".`);
-  const tenant = { name: 'Contoso', slug, email: 'admin@contoso.example', password: newSecret() };
+  const tenant = {
+    name: 'Contoso',
+    slug,
+    email: 'admin@contoso.example',
+    password: newSecret(),
+    seats: people.length,
+  };
   const { admin, access } = await createTenant(operator, tenant);
   remember(dataDir, { ...known, stories: story });
+  voice.fact(`it has ${people.length} seats of a licence that this demo issued to itself`);
   voice.fact(`its administrator ${access.email} signed in and chose a password`);
   const mail = await startMailServer();
   keep(mail);
@@ -126,7 +138,8 @@ const tellStory = async (
 
 const demo = async (options: Options): Promise<void> => {
   const port = options.port ?? String(await freePort(8420));
-  const config = readConfig(serverSettings, { dataDir: options.dataDir, port });
+  const { licencePublicKeyFile, license } = throwAwayIssuer(options.dataDir);
+  const config = readConfig(serverSettings, { dataDir: options.dataDir, port, licencePublicKeyFile });
   if (config.tlsCertificateFile)
     throw new MusterError('config-invalid', 'MUSTER_TLS_CERT: the demo serves plain HTTP on loopback');
   const log = openLog({ level: 'error', name: 'demo' });
@@ -136,7 +149,7 @@ const demo = async (options: Options): Promise<void> => {
   const client = openClient(server.url);
   const parts: { stop(): Promise<void> }[] = [];
   try {
-    await tellStory(server, client, config.dataDir, (part) => parts.push(part));
+    await tellStory(server, client, config.dataDir, license, (part) => parts.push(part));
     if (!options.stay) return;
     say('\nPress Ctrl-C to stop.');
     const reason = await Promise.race([stopped, server.failed]);

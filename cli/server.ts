@@ -56,6 +56,7 @@ export const startServer = async (config: ServerConfig, log: Logger): Promise<Ru
       url,
       databaseUrl: addresses.databaseUrl,
       eventStoreUrl: addresses.eventStoreUrl,
+      eventStoreDatabaseUrl: addresses.eventStoreDatabaseUrl,
     });
     return {
       url,

@@ -15,6 +15,7 @@ import { type Admin, createTenant, signIn, signInFirst } from './admin.ts';
 import { type Client, openClient } from './client.ts';
 import { checkInAll, enrolAll, type FleetSize, type Rate } from './fleet/drive.ts';
 import { verifyFleet } from './fleet/verify.ts';
+import { throwAwayIssuer } from './licence/throw-away.ts';
 import { startServer } from './server.ts';
 
 interface Options extends FleetSize {
@@ -52,7 +53,8 @@ const existing = async (options: Options, url: string): Promise<Target> => {
 
 const ownServer = async (options: Options): Promise<Target> => {
   const dataDir = mkdtempSync(join(tmpdir(), 'muster-simulate-'));
-  const config = readConfig(serverSettings, { dataDir, port: '0' });
+  const { licencePublicKeyFile, license } = throwAwayIssuer(dataDir);
+  const config = readConfig(serverSettings, { dataDir, port: '0', licencePublicKeyFile });
   const server = await startServer(config, openLog({ level: 'error', name: 'simulate' }));
   const client = openClient(server.url, { connections: options.concurrency });
   const close = async () => {
@@ -63,11 +65,13 @@ const ownServer = async (options: Options): Promise<Target> => {
   try {
     const { tenantSlug, email, password = '' } = server.operator;
     const operator = await signInFirst(client, { tenantSlug, email, password }, newSecret());
+    await license(operator, options.devices);
     const tenant = {
       name: 'Simulation',
       slug: 'simulation',
       email: 'admin@simulation.example',
       password: newSecret(),
+      seats: options.devices,
     };
     return { client, admin: (await createTenant(operator, tenant)).admin, close };
   } catch (error) {

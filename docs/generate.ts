@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { printSchema } from 'graphql';
 import { z } from 'zod';
+import { adminRoutes } from '../api/admin/main.ts';
 import { openApiDocument } from '../api/device/openapi.ts';
 import { schema } from '../api/graphql/schema.ts';
 import type { Access } from '../api/graphql/scopes.ts';
@@ -15,7 +16,7 @@ import { permissionNames, permissions } from '../domain/account/permissions.ts';
 import { permissionsOf, type Role, roles } from '../domain/account/roles.ts';
 import { catalogues, schemaVersionOf } from '../domain/events.ts';
 import { refusals } from '../domain/refusals.ts';
-import { describeSettings, proxySettings, serverSettings } from '../platform/config.ts';
+import { describeSettings, eventStoreSettings, proxySettings, serverSettings } from '../platform/config.ts';
 import { describeCode, type ErrorCode, faults } from '../platform/errors.ts';
 
 const folder = fileURLToPath(new URL('reference/', import.meta.url));
@@ -26,7 +27,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
     .map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`)
     .join('\n');
 
-const settingsTable = (settings: typeof serverSettings | typeof proxySettings): string =>
+const settingsTable = (settings: Parameters<typeof describeSettings>[0]): string =>
   table(
     ['Variable', 'Unit', 'Default', 'What it does'],
     describeSettings(settings).map((row) => [
@@ -38,7 +39,7 @@ const settingsTable = (settings: typeof serverSettings | typeof proxySettings): 
   );
 
 const configReference = (): string =>
-  `${notice}# Configuration\n\nSettings are environment variables; the most common are options of the commands too.\n\n## Server\n\n${settingsTable(serverSettings)}\n\n## EAS proxy\n\n${settingsTable(proxySettings)}\n`;
+  `${notice}# Configuration\n\nSettings are environment variables; the most common are options of the commands too.\n\n## Server\n\n${settingsTable(serverSettings)}\n\n## Event store alone\n\nOf \`muster eventstore\`, which also reads \`MUSTER_DATA_DIR\`, \`DATABASE_URL\`, \`MUSTER_EVENTSTORE_PORT\`, \`MUSTER_DISK_RESERVE\` and \`MUSTER_LOG_LEVEL\`.\n\n${settingsTable(eventStoreSettings)}\n\n## EAS proxy\n\n${settingsTable(proxySettings)}\n`;
 
 const errorsReference = (): string => {
   const codes = [...Object.keys(faults), ...Object.keys(refusals)].sort() as ErrorCode[];
@@ -117,7 +118,10 @@ const guardedFields = rootTypes.flatMap(([kind, type]) =>
 );
 
 const isAllowed = (access: Access, role: Role): boolean =>
-  access === 'public' || access === 'signedIn' || access === 'member' || permissionsOf(role).has(access);
+  access === 'public' ||
+  access === 'signedIn' ||
+  access === 'member' ||
+  (access !== 'selfService' && permissionsOf(role).has(access));
 
 const permissionsReference = (): string => {
   const names = Object.keys(roles) as Role[];
@@ -133,7 +137,12 @@ const permissionsReference = (): string => {
     `\`${access}\``,
     ...names.map((role) => mark(isAllowed(access, role))),
   ]);
-  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`member\`: any account; what it gets depends on its permissions.\n\n${table(['Field', 'Needs', ...names], fields)}\n`;
+  const routes = adminRoutes.map(({ method, path, permissions: needed }) => [
+    `${method} ${path}`,
+    needed.map((name) => `\`${name}\``).join(', '),
+    ...names.map((role) => mark(needed.every((name) => isAllowed(name, role)))),
+  ]);
+  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`member\`: any account; what it gets depends on its permissions. \`selfService\`: users of the self-service portal, and no account.\n\n${table(['Field', 'Needs', ...names], fields)}\n\n## REST\n\n${table(['Route', 'Needs', ...names], routes)}\n`;
 };
 
 /** Every generated reference: file name → content. */

@@ -52,6 +52,8 @@ export interface Decider<State, Command, Event extends { readonly type: string; 
   readonly events: EventCatalogue;
   /** Raised whenever the shape of `State` changes, so that stored snapshots of the old shape are ignored. */
   readonly stateVersion: number;
+  /** A snapshot is stored whenever an aggregate has this many events more than its last one: 100 unless said here. */
+  readonly snapshotEvery?: number;
   readonly initial: State;
   readonly evolve: (state: State, fact: Fact<Event>) => State;
   readonly decide: (command: Command, state: State) => Decision<Event>;

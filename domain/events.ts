@@ -2,32 +2,58 @@
  * The registry of every event Muster writes, by category. Called by platform/event-store.ts to read what is
  * stored (upcast, then validate) and by platform/handle.ts to stamp the schema version.
  */
+import { accessEvents } from './access/access.ts';
 import { accountEvents } from './account/account.ts';
+import { apiKeyEvents } from './api-key/api-key.ts';
 import { compliancePolicyEvents } from './compliance-policy/compliance-policy.ts';
 import type { EventCatalogue } from './decider.ts';
+import { deploymentEvents } from './deployment/deployment.ts';
 import { deviceEvents } from './device/device.ts';
+import { directoryEvents } from './directory/directory.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { groupEvents } from './group/group.ts';
+import { handoutEvents } from './handout/handout.ts';
+import { importEvents } from './import/import.ts';
+import { licenceEvents } from './licence/licence.ts';
 import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
 import { reservationEvents } from './reservation/reservation.ts';
+import { roleEvents } from './role/role.ts';
+import { safeguardEvents } from './safeguard/safeguard.ts';
+import { seatEvents } from './seat/seat.ts';
 import { signInEvents } from './sign-in/sign-in.ts';
 import { taskBundleEvents } from './task-bundle/task-bundle.ts';
+import { templateEvents } from './template/template.ts';
 import { tenantEvents } from './tenant/tenant.ts';
+import { userEvents } from './user/user.ts';
+import { userGroupEvents } from './user-group/user-group.ts';
 
 /** Every category's facts. */
 export const catalogues: readonly EventCatalogue[] = [
+  accessEvents,
   accountEvents,
+  apiKeyEvents,
   compliancePolicyEvents,
+  deploymentEvents,
   deviceEvents,
+  directoryEvents,
   enrolmentEvents,
   groupEvents,
+  licenceEvents,
+  handoutEvents,
+  importEvents,
   policyEvents,
   proxyEvents,
   reservationEvents,
   signInEvents,
+  roleEvents,
+  safeguardEvents,
+  seatEvents,
   taskBundleEvents,
+  templateEvents,
   tenantEvents,
+  userEvents,
+  userGroupEvents,
 ];
 
 const byCategory: ReadonlyMap<string, EventCatalogue> = new Map(

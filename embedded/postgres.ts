@@ -152,6 +152,28 @@ const supervise = (first: Postmaster, start: () => Promise<Postmaster>, log: Log
   return { pid: () => current.pid, failed, stop };
 };
 
+const urlOf = (url: string, name: string): string => {
+  const target = new URL(url);
+  target.pathname = `/${encodeURIComponent(name)}`;
+  return target.href;
+};
+
+const isThere = async (client: pg.Client, name: string): Promise<boolean> => {
+  const found = await client.query('select 1 from pg_database where datname = $1', [name]);
+  return found.rowCount !== 0;
+};
+
+/** URL of database `name` on the server of `url`; `undefined` when there is none. */
+export const findDatabase = async (url: string, name: string): Promise<string | undefined> => {
+  const client = clientFor(url, 'muster-setup');
+  await client.connect();
+  try {
+    return (await isThere(client, name)) ? urlOf(url, name) : undefined;
+  } finally {
+    await client.end();
+  }
+};
+
 /**
  * Creates database `name` on the server of `url` unless it is there, and returns its URL.
  * Throws PostgreSQL's own error when the user of `url` may not create databases.
@@ -160,8 +182,7 @@ export const ensureDatabase = async (url: string, name: string): Promise<string>
   const client = clientFor(url, 'muster-setup');
   await client.connect();
   try {
-    const found = await client.query('select 1 from pg_database where datname = $1', [name]);
-    if (found.rowCount === 0) await client.query(`create database ${pg.escapeIdentifier(name)}`);
+    if (!(await isThere(client, name))) await client.query(`create database ${pg.escapeIdentifier(name)}`);
   } catch (error) {
     // Two starters may create it at the same moment.
     if ((error as { code?: string }).code !== '42P04' && (error as { code?: string }).code !== '23505')
@@ -169,7 +190,5 @@ export const ensureDatabase = async (url: string, name: string): Promise<string>
   } finally {
     await client.end();
   }
-  const target = new URL(url);
-  target.pathname = `/${encodeURIComponent(name)}`;
-  return target.href;
+  return urlOf(url, name);
 };

@@ -27,6 +27,12 @@ export type Values<T extends Table> = {
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
 const port = count(0, 65_535);
 const file = z.string().min(1);
+/** Ids separated by commas. */
+const ids = z
+  .string()
+  .transform((text) => text.split(',').map((id) => id.trim()))
+  .transform((list) => list.filter((id) => id !== ''))
+  .pipe(z.array(z.string().max(255)).max(200));
 const httpUrl = z.url({ protocol: /^https?$/ });
 const smtpUrl = z.url({ protocol: /^smtps?$/ });
 const cidrList = z
@@ -78,6 +84,21 @@ export const serverSettings = {
     schema: z.url({ protocol: /^rediss?$/ }),
     secret: true,
     description: 'Your Redis for the job queues. Unset: the queues live in PostgreSQL.',
+  },
+  secretKey: {
+    env: 'MUSTER_SECRET_KEY',
+    schema: z.base64().refine((key) => Buffer.from(key, 'base64').length === 32, 'must be 32 bytes'),
+    secret: true,
+    unit: 'base64',
+    description:
+      'Key that seals secrets which are read back, such as bind passwords. Unset: secret.key in the data folder, made at first use.',
+  },
+  directoryAllowLoopback: {
+    env: 'MUSTER_DIRECTORY_ALLOW_LOOPBACK',
+    schema: z.enum(['true', 'false']).transform((given) => given === 'true'),
+    default: 'false',
+    description:
+      'Whether the directories of tenants may be at loopback, link-local and metadata addresses. Only for tests.',
   },
   host: {
     env: 'MUSTER_HOST',
@@ -158,13 +179,6 @@ export const serverSettings = {
     description:
       'Balancers in front of the server whose X-Forwarded-For is believed. Unset: callers are who connects.',
   },
-  secretKey: {
-    env: 'MUSTER_SECRET_KEY',
-    schema: z.string().regex(/^[\w-]{43}$/, 'must be 32 bytes in base64url (43 characters)'),
-    secret: true,
-    description:
-      'Key under which secrets that must be read back are sealed; the same for all servers of an installation. Unset: one is made in the data folder.',
-  },
   smtpUrl: {
     env: 'MUSTER_SMTP_URL',
     schema: smtpUrl,
@@ -191,6 +205,13 @@ export const serverSettings = {
     default: 'https://www.google.com/recaptcha/api/siteverify',
     description: 'Where answers to reCAPTCHA are verified.',
   },
+  deletionGraceDays: {
+    env: 'MUSTER_DELETION_GRACE',
+    schema: count(0, 365),
+    default: '30',
+    unit: 'days',
+    description: 'How long the deletion of a tenant can be taken back; then everything of it is erased.',
+  },
   cachedAggregates: {
     env: 'MUSTER_CACHED_AGGREGATES',
     schema: count(100, 10_000_000),
@@ -202,6 +223,20 @@ export const serverSettings = {
     schema: count(1, 1000),
     default: '20',
     description: 'Jobs of one queue that a process works on at once.',
+  },
+  licencePublicKeyFile: {
+    env: 'MUSTER_LICENCE_PUBLIC_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Public keys (Ed25519) of issuers of licence keys to trust besides the built-in ones.',
+  },
+  containerApps: {
+    env: 'MUSTER_CONTAINER_APPS',
+    schema: ids,
+    default: '',
+    unit: 'app ids, comma-separated',
+    description:
+      'Bundle ids and package names of the container apps, which only the Advanced edition manages.',
   },
   fcmServiceAccountFile: {
     env: 'MUSTER_FCM_SERVICE_ACCOUNT',
@@ -215,6 +250,41 @@ export const serverSettings = {
     schema: httpUrl,
     default: 'https://fcm.googleapis.com',
     description: 'Base address of FCM HTTP v1.',
+  },
+} as const satisfies Table;
+
+/** Settings of the event store alone (`muster eventstore`), beside those of the server that concern it. */
+export const eventStoreSettings = {
+  host: {
+    env: 'MUSTER_EVENTSTORE_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    description: 'Address to listen on. Anything but loopback needs TLS.',
+  },
+  advertisedHost: {
+    env: 'MUSTER_EVENTSTORE_ADVERTISE_HOST',
+    schema: z.string().min(1),
+    description:
+      'Address under which clients reach the store; certificate and gossip name it. Unset: the address listened on, or the name of the machine.',
+  },
+  tls: {
+    env: 'MUSTER_EVENTSTORE_TLS',
+    schema: z.stringbool(),
+    default: 'false',
+    description:
+      'Whether to serve over TLS, to users with passwords. A certificate is made when none is given.',
+  },
+  tlsCertificateFile: {
+    env: 'MUSTER_EVENTSTORE_TLS_CERT',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Certificate chain of your own to serve with; implies TLS.',
+  },
+  tlsKeyFile: {
+    env: 'MUSTER_EVENTSTORE_TLS_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Private key of the certificate.',
   },
 } as const satisfies Table;
 

@@ -9,6 +9,7 @@ import type { Logger } from './log.ts';
 import { openQueues, type QueueBackend } from './queue.ts';
 import { openSnapshots } from './snapshots.ts';
 import { openSql, type Sql } from './sql.ts';
+import { openUploads, type Uploads } from './uploads.ts';
 
 export interface Deps {
   readonly log: Logger;
@@ -22,6 +23,8 @@ export interface Deps {
   /** URL of that database, for the one more connection that listens to notifications. */
   readonly databaseUrl: string;
   readonly queues: QueueBackend;
+  /** Files that wait to be imported. */
+  readonly uploads: Uploads;
 }
 
 /** Where the parts are: each either embedded or configured. */
@@ -42,6 +45,7 @@ export const openDeps = async (
   const sql = openSql(databaseUrl, { max: 20 });
   const store = openEventStore(addresses.eventStoreUrl);
   const queues = openQueues(addresses, log);
+  const uploads = await openUploads(sql, clock);
   const snapshots = await openSnapshots(sql, log);
   const cachedAggregates = addresses.cachedAggregates ?? 20_000;
   const handler = openHandler({ store, clock, snapshots, cachedAggregates });
@@ -53,6 +57,7 @@ export const openDeps = async (
     sql,
     databaseUrl,
     queues,
+    uploads,
     async close() {
       await queues.close();
       await store.close();

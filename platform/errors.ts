@@ -11,6 +11,16 @@ export const faults = {
     advice: 'Come from an address that the administrator allows.',
     retryable: false,
   },
+  'backup-damaged': {
+    title: 'The backup is damaged or incomplete',
+    advice: 'Nothing was changed. Use another copy of the file, or an older backup.',
+    retryable: false,
+  },
+  'backup-mismatched': {
+    title: 'The backup does not fit here',
+    advice: 'Nothing was changed. Name a whole backup, then its increments in order, without a gap.',
+    retryable: false,
+  },
   'body-too-deep': { title: 'The JSON is nested too deeply', advice: 'Flatten the body.', retryable: false },
   'body-too-large': { title: 'The body is too large', advice: 'Send less at once.', retryable: false },
   'config-invalid': {
@@ -33,6 +43,16 @@ export const faults = {
     advice: 'Repeat the call after a short wait.',
     retryable: true,
   },
+  'directory-refused': {
+    title: 'The directory refused the request',
+    advice: 'Check the address, the bind account, the base and the filter of the directory.',
+    retryable: false,
+  },
+  'directory-unavailable': {
+    title: 'The directory does not answer',
+    advice: 'Repeat the call after a short wait; check the address and certificate of the directory.',
+    retryable: true,
+  },
   'event-unreadable': {
     title: 'A stored event cannot be read',
     advice: 'Upgrade Muster to the version that wrote the event, or inspect it with muster replay.',
@@ -48,11 +68,27 @@ export const faults = {
     advice: 'Report the request id to the operator.',
     retryable: false,
   },
+  'invalid-csv': {
+    title: 'The file is no table of comma-separated values that Muster can read',
+    advice: 'Send UTF-8 with a header line, separated by comma, semicolon or tab, within the limits.',
+    retryable: false,
+  },
   'invalid-input': { title: 'The input is invalid', advice: 'Correct the named field.', retryable: false },
   'invalid-json': { title: 'The body is not valid JSON', advice: 'Send UTF-8 JSON.', retryable: false },
+  'log-behind-readers': {
+    title: 'The event log is older than what was made from it',
+    advice:
+      'Stop every Muster here, then restore a newer backup, or the same one with muster eventstore restore --replace --reset-read-models.',
+    retryable: false,
+  },
   'log-damaged': {
     title: 'The event log is damaged',
     advice: 'Stop Muster, keep a copy of the data folder, and restore a backup made before the damage.',
+    retryable: false,
+  },
+  'log-exists': {
+    title: 'There is an event log here already',
+    advice: 'Restore into another data folder or database, or replace the log with --replace.',
     retryable: false,
   },
   'method-not-allowed': {
@@ -64,6 +100,11 @@ export const faults = {
   'password-change-required': {
     title: 'The one-time password must be changed first',
     advice: 'Call changePassword, then repeat the call.',
+    retryable: false,
+  },
+  'position-beyond-log': {
+    title: 'The log does not reach that far',
+    advice: 'The log was restored from a backup: forget what was read of it and start over from 0.',
     retryable: false,
   },
   'push-rejected': {
@@ -84,6 +125,16 @@ export const faults = {
   'query-too-complex': {
     title: 'The GraphQL query asks for too much at once',
     advice: 'Ask for fewer fields, aliases, levels or rows per page.',
+    retryable: false,
+  },
+  'scavenge-running': {
+    title: 'A scavenge is running already',
+    advice: 'Let it end, then repeat the command.',
+    retryable: true,
+  },
+  'stream-deleted': {
+    title: 'What this was about was deleted',
+    advice: 'There is nothing left to do.',
     retryable: false,
   },
   'too-busy': {

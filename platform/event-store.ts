@@ -4,6 +4,7 @@
  */
 import {
   type AllStreamSubscription,
+  ANY,
   type AppendExpectedRevision,
   BACKWARDS,
   END,
@@ -14,6 +15,7 @@ import {
   NO_STREAM,
   type ResolvedEvent,
   START,
+  StreamDeletedError,
   type StreamingRead,
   StreamNotFoundError,
   streamNameFilter,
@@ -25,9 +27,11 @@ import { MusterError } from './errors.ts';
 
 /** Who caused an event. */
 export interface Actor {
-  readonly kind: 'account' | 'device' | 'proxy' | 'system';
-  /** The id of the account, device or proxy; the name of the part for `system`. */
+  readonly kind: 'account' | 'api-key' | 'device' | 'proxy' | 'system';
+  /** The id of the account, API key, device or proxy; the name of the part for `system`. */
   readonly id: string;
+  /** An operator within a tenant, by the support access that the tenant grants: `id` is of the operator's own account. */
+  readonly support?: true;
 }
 
 /** Metadata that every event carries. `at` is the server time of the decision, ISO 8601 UTC. */
@@ -81,10 +85,14 @@ export interface Appended {
 export interface EventStore {
   /**
    * Appends atomically at `expected` (-1n: the stream is new); `'conflict'` when the stream has moved on. Throws
-   * `body-too-large` when the store takes no append of that size (1 MiB unless configured otherwise).
+   * `body-too-large` when the store takes no append of that size (1 MiB unless configured otherwise), and
+   * `stream-deleted` when the stream was deleted.
    */
   append(stream: string, events: readonly NewEvent[], expected: bigint): Promise<Appended | 'conflict'>;
-  /** Reads a stream forwards from `fromRevision` (inclusive); a missing stream is empty. */
+  /**
+   * Reads a stream forwards from `fromRevision` (inclusive); a missing stream is empty, one that was deleted throws
+   * `stream-deleted`.
+   */
   readStream(stream: string, fromRevision: bigint): AsyncGenerator<StoredEvent>;
   /** Reads the log forwards after `afterPosition` to its present end, one tenant's events only when named. */
   readAll(options?: { afterPosition?: bigint; tenantId?: TenantId }): AsyncGenerator<StoredEvent>;
@@ -95,6 +103,11 @@ export interface EventStore {
     maxBatch?: number;
     signal: AbortSignal;
   }): AsyncGenerator<Batch>;
+  /**
+   * Deletes a stream for good (a tombstone): nothing can be read from it or appended to it any more. What was in it
+   * leaves the disk with the next scavenge. A stream that was deleted before, or never was, is fine.
+   */
+  deleteStream(stream: string): Promise<void>;
   /** Position of the log's last event, 0n when empty. Proves that the store answers. */
   lastPosition(): Promise<bigint>;
   close(): Promise<void>;
@@ -197,6 +210,12 @@ async function* drain(read: StreamingRead<ResolvedEvent>): AsyncGenerator<Resolv
   }
 }
 
+const streamDeleted = (stream: string, cause: unknown): MusterError =>
+  new MusterError('stream-deleted', `${stream} was deleted`, { cause });
+
+/** Whether it is an event of Muster's: a tombstone is one of the store's own, in the stream that it ends. */
+const isFact = ({ event }: ResolvedEvent): boolean => event?.type.startsWith('$') !== true;
+
 const utf8 = new TextEncoder();
 
 const append = async (
@@ -219,6 +238,7 @@ const append = async (
     return { revision: result.nextExpectedRevision, position: result.position?.commit ?? 0n };
   } catch (cause) {
     if (cause instanceof WrongExpectedVersionError) return 'conflict';
+    if (cause instanceof StreamDeletedError) throw streamDeleted(stream, cause);
     if (cause instanceof MaxAppendSizeExceededError)
       throw new MusterError('body-too-large', 'more than can be stored at once', { cause });
     throw outage(cause);
@@ -235,6 +255,7 @@ async function* readStream(
       yield decode(resolved);
   } catch (cause) {
     if (cause instanceof StreamNotFoundError) return;
+    if (cause instanceof StreamDeletedError) throw streamDeleted(stream, cause);
     throw outage(cause);
   }
 }
@@ -248,7 +269,7 @@ async function* readAll(
   try {
     for await (const resolved of drain(client.readAll({ direction: FORWARDS, fromPosition }))) {
       const name = resolved.event && splitStream(resolved.event.streamId);
-      if (!name || (tenantId && name.tenantId !== tenantId)) continue;
+      if (!name || !isFact(resolved) || (tenantId && name.tenantId !== tenantId)) continue;
       const event = decode(resolved);
       if (event.position > afterPosition) yield event;
     }
@@ -294,7 +315,7 @@ async function* batches(
         const taken = arrived.slice(0, maxBatch);
         arrived = arrived.slice(maxBatch);
         if (subscription.isPaused() && arrived.length < maxBatch) subscription.resume();
-        const events = taken.map(decode);
+        const events = taken.filter(isFact).map(decode);
         announced ||= caughtUp && arrived.length === 0;
         yield {
           events,
@@ -345,6 +366,13 @@ export const openEventStore = (connectionString: string): EventStore => {
     readStream: (stream, fromRevision) => readStream(client, stream, fromRevision),
     readAll: (options = {}) => readAll(client, options),
     follow: (options) => follow(client, options),
+    async deleteStream(stream) {
+      try {
+        await inTime(client.tombstoneStream(stream, { expectedRevision: ANY }));
+      } catch (cause) {
+        if (!(cause instanceof StreamDeletedError)) throw outage(cause);
+      }
+    },
     async lastPosition() {
       try {
         let last = 0n;

@@ -84,8 +84,9 @@ const readableEvent = <Event extends AnyEvent>(
 };
 
 const conflictTries = 8;
-/** A snapshot is stored whenever an aggregate has this many events more than its last one. */
-const snapshotEvery = 100n;
+/** A snapshot is stored whenever an aggregate has this many events more than its last one, unless its decider says. */
+const usualSnapshotEvery = 100;
+type Snapshotted = Pick<Decider<unknown, never, AnyEvent>, 'stateVersion' | 'snapshotEvery'>;
 
 /** Makes the write side over a log; `cachedAggregates` bounds its memory. */
 export const openHandler = (deps: {
@@ -109,15 +110,26 @@ export const openHandler = (deps: {
     let state = (known?.state ?? decider.initial) as State;
     let revision = known?.revision ?? -1n;
     const snapshotRevision = known?.snapshotRevision ?? -1n;
-    for await (const stored of store.readStream(stream, revision + 1n)) {
-      state = decider.evolve(state, { type: stored.type, data: stored.data, at: stored.at } as Fact<Event>);
-      revision = stored.revision;
+    try {
+      for await (const stored of store.readStream(stream, revision + 1n)) {
+        state = decider.evolve(state, { type: stored.type, data: stored.data, at: stored.at } as Fact<Event>);
+        revision = stored.revision;
+      }
+    } catch (error) {
+      if (!(error instanceof MusterError) || error.code !== 'stream-deleted') throw error;
+      // What was deleted is as if it had never been, whatever was known of it.
+      cache.delete(stream);
+      return { state: decider.initial, revision: -1n, snapshotRevision: -1n, provenAt: clock() };
     }
-    return remember(decider.stateVersion, stream, { state, revision, snapshotRevision, provenAt: clock() });
+    return remember(decider, stream, { state, revision, snapshotRevision, provenAt: clock() });
   };
 
-  const remember = (stateVersion: number, stream: string, entry: Entry): Entry => {
-    if (entry.revision - entry.snapshotRevision >= snapshotEvery) {
+  const remember = (
+    { stateVersion, snapshotEvery = usualSnapshotEvery }: Snapshotted,
+    stream: string,
+    entry: Entry,
+  ): Entry => {
+    if (entry.revision - entry.snapshotRevision >= BigInt(snapshotEvery)) {
       entry.snapshotRevision = entry.revision;
       snapshots.save(stream, stateVersion, entry);
     }
@@ -199,7 +211,7 @@ export const openHandler = (deps: {
         (folded, event) => decider.evolve(folded, { ...event, at } as Fact<Event>),
         entry.state as State,
       );
-      remember(decider.stateVersion, stream, {
+      remember(decider, stream, {
         state,
         revision: appended.revision,
         snapshotRevision: entry.snapshotRevision,

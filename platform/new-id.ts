@@ -20,6 +20,15 @@ type Prefixes = {
   trf: 'transferId';
   tsk: 'taskId';
   prx: 'proxyId';
+  rol: 'roleId';
+  key: 'apiKeyId';
+  apr: 'approvalId';
+  tpl: 'templateId';
+  dpl: 'deploymentId';
+  usr: 'userId';
+  ugr: 'userGroupId';
+  imp: 'importId';
+  hnd: 'handoutId';
 };
 
 /** A new sortable id of the kind that `prefix` names. */
@@ -51,9 +60,12 @@ export const newSecret = (): string => randomBytes(32).toString('base64url');
 const codeAlphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
 /** A new enrolment code a person can type: 16 Crockford base-32 characters (80 random bits) in groups of four. */
-export const newCode = (): string =>
+export const newCode = (): string => codeOf(randomBytes(16));
+
+/** The code that the first 16 of some bytes make: each gives five bits. */
+export const codeOf = (bytes: Uint8Array): string =>
   (
-    Array.from(randomBytes(16), (byte) => codeAlphabet[byte & 31])
+    Array.from(bytes.subarray(0, 16), (byte) => codeAlphabet[byte & 31])
       .join('')
       .match(/.{4}/g) as string[]
   ).join('-');

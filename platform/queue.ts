@@ -28,8 +28,17 @@ export const queueNames = [
   'wake-policy-devices',
   'transfer-task-bundle',
   'act-on-verdict',
+  'deploy-template',
+  'purge-tenants',
   'review-devices',
   'review-fleet',
+  'release-seat',
+  'review-seats',
+  'review-licence',
+  'run-import',
+  'issue-handout',
+  'review-directories',
+  'sync-directory',
 ] as const;
 export type QueueName = (typeof queueNames)[number];
 

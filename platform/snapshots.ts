@@ -22,6 +22,11 @@ export interface SnapshotStore {
 /** No snapshots: every load reads the whole stream. */
 export const noSnapshots: SnapshotStore = { find: async () => undefined, save: () => {} };
 
+/** Forgets all snapshots of a database: after a restore they may hold what the log no longer says. */
+export const forgetSnapshots = async (sql: Sql): Promise<void> => {
+  await sql`drop table if exists write_side.snapshots`;
+};
+
 /** Opens the snapshot table, creating it when missing. */
 export const openSnapshots = async (sql: Sql, log: Logger): Promise<SnapshotStore> => {
   await sql.unsafe(`create schema if not exists write_side;

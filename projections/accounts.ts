@@ -4,10 +4,10 @@
 import {
   type AccountEvent,
   type AccountState,
+  type AnyRole,
   evolveAccount,
   initialAccount,
 } from '../domain/account/account.ts';
-import type { Role } from '../domain/account/roles.ts';
 import type { Fact } from '../domain/decider.ts';
 import type { AccountId, TenantId } from '../domain/ids.ts';
 import { asTenant, type Sql } from '../platform/sql.ts';
@@ -20,7 +20,8 @@ export interface AccountRow {
   readonly accountId: AccountId;
   readonly email: string;
   readonly name: string;
-  readonly role: Role;
+  /** A built-in role, or the id of one of the tenant's own. */
+  readonly role: AnyRole;
   readonly status: 'enabled' | 'disabled';
   /** True while the password is the one-time first password. */
   readonly mustChangePassword: boolean;
@@ -31,7 +32,7 @@ type Existing = Exclude<AccountState, { status: 'none' }> & { readonly createdAt
 
 export const accountsProjection: Projection = {
   name: 'accounts',
-  version: 1,
+  version: 2,
   categories: ['account'],
   tables: [
     {
@@ -39,7 +40,7 @@ export const accountsProjection: Projection = {
       columns: `account_id ${key} not null, email ${key} not null, name text not null, name_key ${key} not null,
         role text not null, status text not null, must_change_password boolean not null, created_at ${key} not null,
         ${foldedColumns}, primary key (tenant_id, account_id)`,
-      indexes: ['(tenant_id, email)', '(tenant_id, name_key, account_id)'],
+      indexes: ['(tenant_id, email)', '(tenant_id, role)', '(tenant_id, name_key, account_id)'],
     },
   ],
   apply: (tx, events) =>
@@ -112,3 +113,23 @@ export const listAccounts = (sql: Sql, tenantId: TenantId, page: PageRequest): P
       page,
     ),
   );
+
+/** How many accounts have a role. */
+export const countHolders = (sql: Sql, tenantId: TenantId, role: AnyRole): Promise<number> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const [row] = await tx<{ holders: number }[]>`
+      select count(*)::int as holders from read.accounts where role = ${role}`;
+    return row?.holders ?? 0;
+  });
+
+/** Ids of the accounts of a role, disabled ones too. */
+export const listAccountsOfRole = (
+  sql: Sql,
+  tenantId: TenantId,
+  role: AnyRole,
+): Promise<readonly AccountId[]> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const rows = await tx<{ accountId: AccountId }[]>`
+      select account_id as "accountId" from read.accounts where role = ${role} order by account_id`;
+    return rows.map(({ accountId }) => accountId);
+  });

@@ -212,19 +212,25 @@ export const listDeviceApps = (
     ),
   );
 
+/** The same shape as tenant_apps, counted anew on the devices that are not personal. */
+const corporateApps = `(
+  select a.app_id, max(a.name) as name, max(a.name_key) as name_key, count(*)::int as devices
+  from read.device_apps a join read.devices d on d.device_id = a.device_id
+  where d.ownership <> 'personal' group by a.app_id) as apps`;
+
 /** Apps of the tenant by name, with the number of devices they are on; those whose name starts with `search`. */
 export const listTenantApps = (
   sql: Sql,
   tenantId: TenantId,
   page: PageRequest,
-  filter: { readonly search?: string | undefined } = {},
+  filter: { readonly search?: string | undefined; readonly corporateOnly?: boolean } = {},
 ): Promise<Page<TenantAppRow>> =>
   asTenant(sql, tenantId, (tx) =>
     readPage(
       tx,
       {
         columns: columnsOf<TenantAppRow>({ id: 'app_id', name: 'name', deviceCount: 'devices' }),
-        from: 'read.tenant_apps',
+        from: filter.corporateOnly ? corporateApps : 'read.tenant_apps',
         where: filter.search ? [startsWith(tx, 'name_key', sortKey(filter.search))] : [],
         order: [
           { column: 'name_key', type: 'text' },

@@ -4,6 +4,7 @@
  */
 import { categories } from '../domain/events.ts';
 import type { TenantId } from '../domain/ids.ts';
+import { operatorTenantId } from '../domain/tenant/tenant.ts';
 import type { Actor, StoredEvent } from '../platform/event-store.ts';
 import { asTenant, type Sql } from '../platform/sql.ts';
 import { saveRows } from './fold.ts';
@@ -59,14 +60,38 @@ export const auditRowOf = ({
   data: withoutSecrets(data) as AuditRow['data'],
 });
 
+/**
+ * The rows that an event makes. What support does within a tenant is in the operator's trail too: which tenant, what
+ * and when, but nothing of what is in it.
+ */
+const rowsOf = (event: StoredEvent) => {
+  const { position, at, actor, category, entityId, type, correlationId, data } = auditRowOf(event);
+  const row = {
+    tenant_id: event.tenantId as string,
+    at,
+    position: position.toString(),
+    actor_kind: actor.kind,
+    actor_id: actor.id,
+    support: actor.support === true,
+    category,
+    entity_id: entityId,
+    type,
+    correlation_id: correlationId,
+    data,
+  };
+  if (!row.support) return [row];
+  return [row, { ...row, tenant_id: operatorTenantId as string, data: { tenantId: event.tenantId } }];
+};
+
 export const auditProjection: Projection = {
   name: 'audit',
-  version: 1,
+  version: 2,
   categories,
   tables: [
     {
       name: 'audit',
       columns: `at ${key} not null, position bigint not null, actor_kind text not null, actor_id ${key} not null,
+        support boolean not null,
         category text not null, entity_id ${key} not null, type ${key} not null, correlation_id text not null,
         data jsonb not null, primary key (tenant_id, at, position)`,
       indexes: [
@@ -76,33 +101,14 @@ export const auditProjection: Projection = {
       ],
     },
   ],
-  apply: (tx, events) =>
-    saveRows(
-      tx,
-      'audit',
-      ['at', 'position'],
-      events.map((event) => {
-        const row = auditRowOf(event);
-        return {
-          tenant_id: event.tenantId,
-          at: row.at,
-          position: row.position.toString(),
-          actor_kind: row.actor.kind,
-          actor_id: row.actor.id,
-          category: row.category,
-          entity_id: row.entityId,
-          type: row.type,
-          correlation_id: row.correlationId,
-          data: row.data,
-        };
-      }),
-    ),
+  apply: (tx, events) => saveRows(tx, 'audit', ['at', 'position'], events.flatMap(rowsOf)),
 };
 
 const columns = columnsOf<AuditRow>({
   position: 'position',
   at: 'at',
-  actor: `jsonb_build_object('kind', actor_kind, 'id', actor_id)`,
+  actor: `jsonb_build_object('kind', actor_kind, 'id', actor_id)
+    || case when support then '{"support": true}' else '{}' end::jsonb`,
   category: 'category',
   entityId: 'entity_id',
   type: 'type',
@@ -151,3 +157,19 @@ export const listAudit = (
       page,
     );
   });
+
+/** Every stream of the tenant that something happened in, by entity: those after `after`, `limit` of them, or a few more that share the last entity. */
+export const listStreams = (
+  sql: Sql,
+  tenantId: TenantId,
+  after: string,
+  limit: number,
+): Promise<readonly { readonly category: string; readonly entityId: string }[]> =>
+  asTenant(
+    sql,
+    tenantId,
+    (tx) => tx<{ category: string; entityId: string }[]>`
+      select distinct category, entity_id as "entityId" from read.audit
+      where entity_id > ${after} order by entity_id
+      fetch first ${limit} rows with ties`,
+  );

@@ -6,7 +6,7 @@ import type { Fragment } from 'postgres';
 import type { Verdict, Violation } from '../domain/compliance/verdict.ts';
 import type { AssignedPolicy, MailAccess, PushProviderName } from '../domain/device/device.ts';
 import type { Inventory } from '../domain/device/inventory.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, TenantId } from '../domain/ids.ts';
+import type { CompliancePolicyId, DeviceId, GroupId, TenantId, UserGroupId } from '../domain/ids.ts';
 import type { PolicyType } from '../domain/policy/policy.ts';
 import type { Ownership, Platform } from '../domain/text.ts';
 import { asTenant, type Sql, type Transaction } from '../platform/sql.ts';
@@ -156,6 +156,79 @@ export const listGroupDevices = (
       page,
     ),
   );
+
+/** Devices of the user of that address, by name. Unenrolled ones are left out. */
+export const listUserDevices = (
+  sql: Sql,
+  tenantId: TenantId,
+  userEmail: string,
+  page: PageRequest,
+): Promise<Page<DeviceRow>> =>
+  asTenant(sql, tenantId, (tx) =>
+    readPage(
+      tx,
+      {
+        columns,
+        from,
+        where: [tx`d.user_key = ${sortKey(userEmail)}`, tx`d.status <> 'unenrolled'`],
+        order: byName,
+      },
+      page,
+    ),
+  );
+
+/** Devices of all users that are in a user group, by id. Unenrolled ones are left out. */
+export const listUserGroupDevices = (
+  sql: Sql,
+  tenantId: TenantId,
+  userGroupId: UserGroupId,
+  page: PageRequest,
+): Promise<Page<Pick<DeviceRow, 'deviceId'>>> =>
+  asTenant(sql, tenantId, (tx) =>
+    readPage(
+      tx,
+      {
+        columns: columnsOf<Pick<DeviceRow, 'deviceId'>>({ deviceId: 'd.device_id' }),
+        from: `read.user_group_members m join read.users u on u.user_id = m.user_id
+          join read.devices d on d.user_key = u.email_key`,
+        where: [
+          tx`m.user_group_id = ${userGroupId} and m.present`,
+          tx`u.status <> 'removed'`,
+          tx`d.status <> 'unenrolled'`,
+        ],
+        order: byId,
+      },
+      page,
+    ),
+  );
+
+/** How many devices `listUserGroupDevices` lists. */
+export const countUserGroupDevices = (
+  sql: Sql,
+  tenantId: TenantId,
+  userGroupId: UserGroupId,
+): Promise<number> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const [row] = await tx<{ count: number }[]>`
+      select count(*)::int as count
+      from read.user_group_members m join read.users u on u.user_id = m.user_id
+        join read.devices d on d.user_key = u.email_key
+      where m.user_group_id = ${userGroupId} and m.present and u.status <> 'removed' and d.status <> 'unenrolled'`;
+    return row?.count ?? 0;
+  });
+
+/** Devices by serial number, as those of `sortKey`, that are not unenrolled: who imports looks for known ones. */
+export const findDevicesBySerial = async (
+  sql: Sql,
+  tenantId: TenantId,
+  serialKeys: readonly string[],
+): Promise<ReadonlyMap<string, DeviceId>> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const rows = await tx<{ serialKey: string; deviceId: DeviceId }[]>`
+      select distinct on (serial_key) serial_key as "serialKey", device_id as "deviceId" from read.devices
+      where serial_key = any(${[...serialKeys]}) and status <> 'unenrolled' order by serial_key, device_id`;
+    return new Map(rows.map(({ serialKey, deviceId }) => [serialKey, deviceId]));
+  });
 
 /** How many devices there are, by what dashboards show. */
 export interface DeviceCounts {

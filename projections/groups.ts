@@ -13,6 +13,7 @@ import { key, type Projection, sortKey } from './projection.ts';
 export interface GroupRow {
   readonly groupId: GroupId;
   readonly name: string;
+  readonly description: string | null;
   /** null: the tenant's compliance policy applies. */
   readonly compliancePolicyId: CompliancePolicyId | null;
   readonly createdAt: string;
@@ -22,12 +23,13 @@ type Existing = Exclude<GroupState, { status: 'none' }> & { readonly createdAt: 
 
 export const groupsProjection: Projection = {
   name: 'groups',
-  version: 1,
+  version: 2,
   categories: ['group'],
   tables: [
     {
       name: 'groups',
-      columns: `group_id ${key} not null, name text not null, name_key ${key} not null, compliance_policy_id ${key},
+      columns: `group_id ${key} not null, name text not null, name_key ${key} not null, description text,
+        status text not null, compliance_policy_id ${key},
         created_at ${key} not null, ${foldedColumns}, primary key (tenant_id, group_id)`,
       indexes: ['(tenant_id, name_key, group_id)'],
     },
@@ -40,8 +42,10 @@ export const groupsProjection: Projection = {
         ...(evolveGroup(state ?? initialGroup, factOf<Fact<GroupEvent>>(event)) as Existing),
         createdAt: state?.createdAt ?? event.at,
       }),
-      columns: ({ name, compliancePolicyId, createdAt }) => ({
+      columns: ({ name, description, status, compliancePolicyId, createdAt }) => ({
         name,
+        description,
+        status,
         name_key: sortKey(name),
         compliance_policy_id: compliancePolicyId,
         created_at: createdAt,
@@ -52,6 +56,7 @@ export const groupsProjection: Projection = {
 const columns = columnsOf<GroupRow>({
   groupId: 'group_id',
   name: 'name',
+  description: 'description',
   compliancePolicyId: 'compliance_policy_id',
   createdAt: 'created_at',
 });
@@ -60,7 +65,7 @@ const columns = columnsOf<GroupRow>({
 export const findGroup = (sql: Sql, tenantId: TenantId, groupId: GroupId): Promise<GroupRow | undefined> =>
   asTenant(sql, tenantId, async (tx) => {
     const [row] = await tx<GroupRow[]>`
-      select ${tx.unsafe(columns)} from read.groups where group_id = ${groupId}`;
+      select ${tx.unsafe(columns)} from read.groups where group_id = ${groupId} and status = 'active'`;
     return row;
   });
 
@@ -72,6 +77,7 @@ export const listGroups = (sql: Sql, tenantId: TenantId, page: PageRequest): Pro
       {
         columns,
         from: 'read.groups',
+        where: [tx`status = 'active'`],
         order: [
           { column: 'name_key', type: 'text' },
           { column: 'group_id', type: 'text' },
@@ -94,3 +100,16 @@ export const listGroupsOfCompliancePolicy = (
       select ${tx.unsafe(columns)} from read.groups
       where compliance_policy_id = ${compliancePolicyId} order by group_id`,
   );
+
+/** Of those names, each in the form of `sortKey`, the group that has it; of several the one created first. */
+export const findGroupsByName = async (
+  sql: Sql,
+  tenantId: TenantId,
+  nameKeys: readonly string[],
+): Promise<ReadonlyMap<string, GroupId>> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const rows = await tx<{ nameKey: string; groupId: GroupId }[]>`
+      select distinct on (name_key) name_key as "nameKey", group_id as "groupId" from read.groups
+      where name_key = any(${[...nameKeys]}) and status = 'active' order by name_key, group_id`;
+    return new Map(rows.map(({ nameKey, groupId }) => [nameKey, groupId]));
+  });

@@ -35,6 +35,7 @@ const relevant = new Set([
   'DeviceEnrolled',
   'DeviceInventoryChanged',
   'DeviceMailAccessSet',
+  'DeviceUserAssigned',
   'ComplianceVerdictReached',
   'DeviceUnenrolled',
 ]);

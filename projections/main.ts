@@ -4,6 +4,7 @@
  */
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
+import { MusterError } from '../platform/errors.ts';
 import { projections as registered } from './index.ts';
 import type { Projection } from './projection.ts';
 import { type ProjectorState, runProjections } from './run.ts';
@@ -30,7 +31,7 @@ export interface ProjectorOptions {
 /**
  * Creates roles, schemas and tables where they are missing and starts to project. Resolves as soon as the views can
  * be queried, or another process is found to project. Rejects with `config-invalid` when the database user may not
- * create the roles.
+ * create the roles, and with `log-behind-readers` when the log ends before what was projected from it.
  */
 export const start = async (
   _: ServerConfig,
@@ -39,6 +40,7 @@ export const start = async (
 ): Promise<Projector> => {
   await ensureRoles(deps.sql);
   const stopping = new AbortController();
+  let olderLog: MusterError | undefined;
   let state: ProjectorState = { status: 'catching-up', position: -1n };
   let begun: () => void = () => {};
   const prepared = new Promise<void>((resolve) => {
@@ -60,6 +62,7 @@ export const start = async (
     running.catch((err: unknown) => {
       const reason = err instanceof Error ? err.message : String(err);
       state = { status: 'failed', position: state.position, reason };
+      if (err instanceof MusterError && err.code === 'log-behind-readers') olderLog = err;
       deps.log.fatal({ err, position: state.position.toString() }, 'the projector stopped');
       begun();
       reject(err);
@@ -68,6 +71,7 @@ export const start = async (
   // Whoever cares attaches to it; the state and the log tell it to everybody else.
   failed.catch(() => {});
   await prepared;
+  if (olderLog) throw olderLog;
   return {
     failed,
     state: () => state,

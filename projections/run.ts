@@ -3,10 +3,12 @@
  * can be killed anywhere and goes on where it was. Called by main.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { tenantEvents } from '../domain/tenant/tenant.ts';
 import type { Deps } from '../platform/deps.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { StoredEvent } from '../platform/event-store.ts';
-import { transaction } from '../platform/sql.ts';
+import { requireLogReaches } from '../platform/log-end.ts';
+import { type Transaction, transaction } from '../platform/sql.ts';
 import { takeLead } from './lead.ts';
 import { type Projection, schemaOf } from './projection.ts';
 import { prepare, swap, tellPosition } from './schema.ts';
@@ -39,6 +41,19 @@ const inOrder = (group: readonly Running[]): bigint[] =>
   group.map(({ position }) => position).sort((a, b) => (a < b ? -1 : Number(a > b)));
 const least = (group: readonly Running[]): bigint => inOrder(group)[0] ?? -1n;
 
+/** Tenants that were erased, by the operator tenant's record of it. */
+const erasedIn = (events: readonly StoredEvent[]): string[] =>
+  events.flatMap(({ type, data }) =>
+    type === 'TenantErased' ? [(data as { readonly tenantId: string }).tenantId] : [],
+  );
+
+/** Deletes every row of a tenant, whatever the projection. */
+const eraseTenants = async (tx: Transaction, { tables }: Projection, tenantIds: readonly string[]) => {
+  if (tenantIds.length === 0) return;
+  for (const { name } of tables)
+    await tx`delete from ${tx(name)} where tenant_id in (select jsonb_array_elements_text(${tx.json(tenantIds)}))`;
+};
+
 /** Applies events to the projections that do not know them yet; all of it or nothing. */
 const project = async (
   { deps }: Run,
@@ -62,10 +77,11 @@ const project = async (
         const checkpoint = checkpoints.get(projection.name);
         if (checkpoint === undefined)
           throw new MusterError('dependency-unavailable', `the tables of ${projection.name} were dropped`);
-        const fresh = events.filter(
-          (event) => event.position > checkpoint && projection.categories.includes(event.category),
-        );
+        const news = events.filter(({ position: at }) => at > checkpoint);
+        const fresh = news.filter(({ category }) => projection.categories.includes(category));
         if (fresh.length > 0) await projection.apply(tx, fresh);
+        // Nothing can follow in the streams of a tenant that is erased: they are closed for good before.
+        await eraseTenants(tx, projection, erasedIn(news));
       }),
     );
     // Only once all have ended may the transaction end: none must write behind its back.
@@ -101,7 +117,10 @@ const followFor = async (
   group: readonly Running[],
   options: { signal: AbortSignal; untilCaughtUp: boolean; onCaughtUp: () => void; onBatch: () => void },
 ): Promise<void> => {
-  const categories = [...new Set(group.flatMap(({ projection }) => projection.categories))];
+  // Every read model forgets a tenant that is erased, whatever else it follows.
+  const categories = [
+    ...new Set([tenantEvents.category, ...group.flatMap(({ projection }) => projection.categories)]),
+  ];
   const { signal } = options;
   const batches = run.deps.store.follow({
     afterPosition: least(group),
@@ -146,9 +165,10 @@ const followAll = async (run: Run, signal: AbortSignal): Promise<void> => {
     const checkpoint = checkpoints.get(projection.name);
     return { projection, position: checkpoint?.position ?? -1n, live: checkpoint?.live ?? false };
   });
+  const newest = inOrder(all).at(-1) ?? -1n;
+  await requireLogReaches(run.deps.store, newest, 'the read models');
   const tell = (status: 'catching-up' | 'live') => run.onState({ status, position: least(all) });
   tell('catching-up');
-  const newest = inOrder(all).at(-1) ?? -1n;
   const behind = all.filter(({ position }) => position < newest);
   const quiet = { onCaughtUp: () => {}, onBatch: () => tell('catching-up') };
   if (behind.length > 0) {

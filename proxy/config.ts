@@ -3,11 +3,8 @@
  */
 import { z } from 'zod';
 import { MusterError } from '../platform/errors.ts';
+import { isLoopback } from '../platform/listening.ts';
 import { easPath } from './eas.ts';
-
-/** Hosts that only this machine can reach. */
-const loopback = new Set(['127.0.0.1', '::1', 'localhost', '[::1]']);
-const isLoopback = (host: string): boolean => loopback.has(host.toLowerCase());
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const file = z.string().min(1);

@@ -4,11 +4,29 @@
  * device and the bundle know.
  */
 import { deviceDecider } from '../domain/device/decide.ts';
+import type { TaskBundleId, TenantId } from '../domain/ids.ts';
+import { licenceDecider } from '../domain/licence/decide.ts';
+import { mayQueueTasks } from '../domain/licence/entitlement.ts';
 import { isRefusal } from '../domain/refusals.ts';
 import { taskBundleDecider } from '../domain/task-bundle/decide.ts';
+import type { Task } from '../domain/task-bundle/tasks/index.ts';
+import { tenantDecider } from '../domain/tenant/decide.ts';
+import { standingFault, standingOf } from '../domain/tenant/standing.ts';
+import { isoTime } from '../platform/clock.ts';
+import type { Deps } from '../platform/deps.ts';
+import { theLicence } from '../platform/licence.ts';
 import { causeOf } from './cause.ts';
 import { refusedJob } from './errors.ts';
 import type { JobKind } from './jobs.ts';
+
+const bundleOf = async (
+  { handler }: Pick<Deps, 'handler'>,
+  tenantId: TenantId,
+  id: TaskBundleId,
+): Promise<{ readonly tasks: readonly Task[] }> => {
+  const { state } = await handler.load(taskBundleDecider, { tenantId, id }, { maxAgeMs: 2000 });
+  return state.status === 'none' ? { tasks: [] } : state;
+};
 
 export const actOnVerdict: JobKind<'act-on-verdict'> = {
   queue: 'act-on-verdict',
@@ -20,6 +38,13 @@ export const actOnVerdict: JobKind<'act-on-verdict'> = {
     // A device that is in order again by now is left alone: the bundle may lock or wipe it.
     const lasts = state.verdict?.violations.some((known) => known.rule === rule && known.since === since);
     if (state.status !== 'enrolled' || !lasts) return { outcome: 'violation-over' };
+    const tenant = await deps.handler.load(tenantDecider, { tenantId, id: tenantId });
+    const fault = standingFault(standingOf(tenant.state), isoTime(deps.clock()), state.platform);
+    if (fault) return { outcome: fault.refused };
+    const { tasks } = await bundleOf(deps, tenantId, taskBundleId);
+    const { state: licence } = await deps.handler.load(licenceDecider, theLicence, { maxAgeMs: 2000 });
+    const unlicensed = mayQueueTasks(licence, tenantId, tasks, isoTime(deps.clock()));
+    if (unlicensed) throw refusedJob(unlicensed);
     const handled = await deps.handler.handle(
       taskBundleDecider,
       { tenantId, id: taskBundleId },

@@ -4,8 +4,11 @@
  */
 import type {
   CompliancePolicyId,
+  DeploymentId,
   DeviceId,
   GroupId,
+  HandoutId,
+  ImportId,
   PolicyId,
   TaskBundleId,
   TenantId,
@@ -14,6 +17,7 @@ import type {
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
 import type { QueueName } from '../platform/queue.ts';
+import type { SealedSecrets } from '../platform/sealed-secrets.ts';
 import type { ProjectionWaiter } from '../projections/await.ts';
 import type { PushServices } from './push/index.ts';
 
@@ -61,8 +65,21 @@ export interface JobData {
     readonly taskBundleId: TaskBundleId;
     readonly transferId: TransferId;
   };
+  'deploy-template': {
+    readonly origin: Origin;
+    readonly deploymentId: DeploymentId;
+    readonly tenantId: TenantId;
+  };
+  'purge-tenants': Record<string, never>;
   'review-devices': Record<string, never>;
+  'release-seat': { readonly origin: Origin; readonly deviceId: DeviceId };
+  'review-seats': Record<string, never>;
+  'review-licence': Record<string, never>;
   'review-fleet': { readonly origin: Origin; readonly scope: ReviewScope };
+  'run-import': { readonly origin: Origin; readonly importId: ImportId };
+  'issue-handout': { readonly origin: Origin; readonly handoutId: HandoutId };
+  'review-directories': Record<string, never>;
+  'sync-directory': { readonly tenantId: TenantId };
 }
 
 /** A job to queue. `jobId` is made from the event's id: the same event delivered twice makes the same job. */
@@ -85,9 +102,14 @@ export interface JobQueues {
 
 /** What jobs run with. */
 export interface Parts {
-  readonly config: Pick<ServerConfig, 'workerConcurrency' | 'reviewIntervalSeconds'>;
+  readonly config: Pick<
+    ServerConfig,
+    'workerConcurrency' | 'reviewIntervalSeconds' | 'directoryAllowLoopback'
+  >;
   readonly deps: Deps;
   readonly push: PushServices;
+  /** Secrets of tenants that are read back. */
+  readonly secrets: SealedSecrets;
   /** Knows how far the read models have come. */
   readonly projected: ProjectionWaiter;
   readonly queues: JobQueues;

@@ -2,14 +2,27 @@
  * What an event leads to: pure, from one event to the jobs it asks for. Called by reactor.ts.
  */
 import type { CompliancePolicyEvent } from '../domain/compliance-policy/compliance-policy.ts';
+import type { DeploymentEvent } from '../domain/deployment/deployment.ts';
 import type { DeviceEvent } from '../domain/device/device.ts';
 import type { GroupEvent } from '../domain/group/group.ts';
-import type { CompliancePolicyId, DeviceId, GroupId, PolicyId, TaskBundleId } from '../domain/ids.ts';
+import type { HandoutEvent } from '../domain/handout/handout.ts';
+import type {
+  CompliancePolicyId,
+  DeploymentId,
+  DeviceId,
+  GroupId,
+  HandoutId,
+  ImportId,
+  PolicyId,
+  TaskBundleId,
+  TenantId,
+} from '../domain/ids.ts';
+import type { ImportEvent } from '../domain/import/import.ts';
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
+import { derivedId } from '../platform/derived-id.ts';
 import type { StoredEvent } from '../platform/event-store.ts';
-import { derivedId } from './derived-id.ts';
 import type { JobRequest, Origin, ReviewScope } from './jobs.ts';
 
 /** Categories whose events lead to jobs. */
@@ -20,6 +33,9 @@ export const reactedCategories = [
   'tenant',
   'group',
   'compliance-policy',
+  'deployment',
+  'import',
+  'handout',
 ] as const;
 
 const originOf = (event: StoredEvent): Origin => ({
@@ -68,6 +84,14 @@ const reactToDevice = (event: StoredEvent): JobRequest[] => {
       ];
     case 'ComplianceVerdictReached':
       return actOnVerdict(event, data);
+    case 'DeviceUnenrolled':
+      return [
+        {
+          queue: 'release-seat',
+          jobId: event.id,
+          data: { origin: originOf(event), deviceId: event.entityId as DeviceId },
+        },
+      ];
     default:
       return [];
   }
@@ -76,6 +100,14 @@ const reactToDevice = (event: StoredEvent): JobRequest[] => {
 const reviewFleet = (event: StoredEvent, scope: ReviewScope): JobRequest[] => [
   { queue: 'review-fleet', jobId: event.id, data: { origin: originOf(event), scope } },
 ];
+
+/** One job for each tenant, so that one that fails keeps no other waiting. */
+const deployTemplate = (event: StoredEvent): JobRequest[] =>
+  (event.data as { readonly tenantIds: readonly TenantId[] }).tenantIds.map((tenantId) => ({
+    queue: 'deploy-template',
+    jobId: `${event.id}.${tenantId}`,
+    data: { origin: originOf(event), deploymentId: event.entityId as DeploymentId, tenantId },
+  }));
 
 /** The jobs that an event asks for; most events ask for none. */
 export const react = (event: StoredEvent): JobRequest[] => {
@@ -86,6 +118,9 @@ export const react = (event: StoredEvent): JobRequest[] => {
     | TenantEvent
     | GroupEvent
     | CompliancePolicyEvent
+    | DeploymentEvent
+    | ImportEvent
+    | HandoutEvent
   )['type'];
   switch (type) {
     case 'TaskBundleTransferred':
@@ -100,6 +135,8 @@ export const react = (event: StoredEvent): JobRequest[] => {
           },
         },
       ];
+    case 'DeploymentStarted':
+      return deployTemplate(event);
     case 'PolicyRevised':
       return [
         {
@@ -117,6 +154,22 @@ export const react = (event: StoredEvent): JobRequest[] => {
         kind: 'compliance-policy',
         compliancePolicyId: event.entityId as CompliancePolicyId,
       });
+    case 'ImportRequested':
+      return [
+        {
+          queue: 'run-import',
+          jobId: event.id,
+          data: { origin: originOf(event), importId: event.entityId as ImportId },
+        },
+      ];
+    case 'HandoutRequested':
+      return [
+        {
+          queue: 'issue-handout',
+          jobId: event.id,
+          data: { origin: originOf(event), handoutId: event.entityId as HandoutId },
+        },
+      ];
     default:
       return reactToDevice(event);
   }

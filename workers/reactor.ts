@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { Deps } from '../platform/deps.ts';
 import { MusterError } from '../platform/errors.ts';
+import { requireLogReaches } from '../platform/log-end.ts';
 import { pauseBefore } from './errors.ts';
 import type { JobQueues } from './jobs.ts';
 import { react, reactedCategories } from './react.ts';
@@ -67,6 +68,7 @@ export const startReactor = (
   const follow = async (session: Client, signal: AbortSignal): Promise<void> => {
     await session.query(prepare);
     const afterPosition = await readCheckpoint(session);
+    if (afterPosition !== undefined) await requireLogReaches(store, afterPosition, 'the workers');
     log.info({ afterPosition: String(afterPosition ?? 'start') }, 'reacting');
     const batches = store.follow({
       afterPosition,

@@ -13,11 +13,13 @@ import {
   taskBundleEvents,
 } from '../domain/task-bundle/task-bundle.ts';
 import type { Task } from '../domain/task-bundle/tasks/index.ts';
+import { tenantDecider } from '../domain/tenant/decide.ts';
+import { standingOf } from '../domain/tenant/standing.ts';
+import { derivedId } from '../platform/derived-id.ts';
 import { MusterError } from '../platform/errors.ts';
 import { type StoredEvent, streamName } from '../platform/event-store.ts';
-import { listGroupDevices } from '../projections/devices.ts';
+import { listGroupDevices, listUserGroupDevices } from '../projections/devices.ts';
 import { causeOf } from './cause.ts';
-import { derivedId } from './derived-id.ts';
 import { eachOf } from './in-turn.ts';
 import type { JobData, JobKind, Parts, RunningJob } from './jobs.ts';
 import { everyPage, untilProjected } from './pages.ts';
@@ -77,7 +79,12 @@ async function* targetDevices(
   }
   const { tenantId, position } = job.data.origin;
   await untilProjected(parts, BigInt(position));
-  const pages = everyPage(parts, (page) => listGroupDevices(parts.deps.sql, tenantId, target.groupId, page));
+  const { sql } = parts.deps;
+  const pages = everyPage<{ readonly deviceId: DeviceId }>(parts, (page) =>
+    target.kind === 'group'
+      ? listGroupDevices(sql, tenantId, target.groupId, page)
+      : listUserGroupDevices(sql, tenantId, target.userGroupId, page),
+  );
   for await (const rows of pages) yield rows.map(({ deviceId }) => deviceId);
 }
 
@@ -92,6 +99,11 @@ const run = async (job: TransferJob, parts: Parts): Promise<Counts> => {
   const { data, at } = await readTransfer(job, parts);
   const { transferId, tasks, target } = data;
   const policies = await policiesOf(tasks, job, parts);
+  const { state: tenant } = await parts.deps.handler.load(tenantDecider, {
+    tenantId: origin.tenantId,
+    id: origin.tenantId,
+  });
+  const standing = standingOf(tenant);
   const counts: Counts = { queued: 0, repeated: 0, refused: 0, reasons: {} };
   const log = parts.deps.log.child({ tenantId: origin.tenantId, transferId });
 
@@ -106,6 +118,7 @@ const run = async (job: TransferJob, parts: Parts): Promise<Counts> => {
         taskBundleId,
         tasks: tasksFor(tasks, transferId, at, deviceId),
         policies,
+        standing,
       }),
       causeOf('transfer-task-bundle', `${job.id}.${deviceId}`, origin),
     );

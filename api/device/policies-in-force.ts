@@ -10,20 +10,22 @@ import type { PolicyType } from '../../domain/policy/policy.ts';
 import type { PolicySettings } from '../../domain/policy/settings.ts';
 import { type Refusal, refuse } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
-import type { TenantState } from '../../domain/tenant/tenant.ts';
+import type { ExistingTenant } from '../../domain/tenant/tenant.ts';
+import type { Ownership } from '../../domain/text.ts';
 import { complianceInForce } from '../../platform/compliance-in-force.ts';
 import type { Handler } from '../../platform/handle.ts';
 
 /** Age in ms up to which policies and tenants are used as cached: a change reaches every check-in within it. */
 const maxAgeMs = 2000;
 
-/** The tenant when its devices are served; refuses `tenant-suspended` and `tenant-missing`. */
+/** The tenant when its devices are served; refuses `tenant-suspended`, `tenant-deleted` and `tenant-missing`. */
 export const servedTenant = async (
   handler: Handler,
   tenantId: TenantId,
-): Promise<Exclude<TenantState, { status: 'none' }> | Refusal> => {
+): Promise<ExistingTenant | Refusal> => {
   const { state } = await handler.load(tenantDecider, { tenantId, id: tenantId }, { maxAgeMs });
   if (state.status === 'none') return refuse('tenant-missing');
+  if (state.status === 'deleted') return refuse('tenant-deleted');
   return state.status === 'suspended' ? refuse('tenant-suspended') : state;
 };
 
@@ -43,6 +45,10 @@ export const complianceFor = async (
       (verdict.compliancePolicyVersion ?? 0) > (cached?.version ?? 0));
   return behind ? complianceInForce(handler, tenantId, groupId, 0) : cached;
 };
+
+/** Whether the tenant's privacy lets the apps of a device of that ownership be stored. */
+export const mayStoreApps = ({ privacy }: Pick<ExistingTenant, 'privacy'>, ownership: Ownership): boolean =>
+  privacy.showApps || ownership !== 'personal';
 
 /** A policy as sent to a device. */
 export interface PendingPolicy {

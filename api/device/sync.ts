@@ -7,6 +7,7 @@ import type { CheckIn } from '../../domain/device/commands.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import type { DeviceState } from '../../domain/device/device.ts';
 import { isRefusal } from '../../domain/refusals.ts';
+import type { ExistingTenant } from '../../domain/tenant/tenant.ts';
 import { isoTime } from '../../platform/clock.ts';
 import type { ServerConfig } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
@@ -15,7 +16,7 @@ import type { Answer } from './answer.ts';
 import { readJson } from './body.ts';
 import { composeReply } from './compose.ts';
 import { type Credential, identify, verify } from './identify.ts';
-import { complianceFor, pendingPolicies, servedTenant } from './policies-in-force.ts';
+import { complianceFor, mayStoreApps, pendingPolicies, servedTenant } from './policies-in-force.ts';
 import { appsPerDevice, parseBody, type SyncRequest, syncRequest } from './wire.ts';
 
 /** Refuses a delta that would make the device's list of apps grow without bound. */
@@ -27,12 +28,19 @@ const checkApps = ({ apps }: SyncRequest, state: DeviceState): void => {
   });
 };
 
+/** The report as it may be stored: of apps that nobody may see, what is known is withdrawn. */
+const permitted = (request: SyncRequest, state: DeviceState, tenant: ExistingTenant): SyncRequest => {
+  if (mayStoreApps(tenant, state.ownership) || (request.apps === undefined && !state.appsKnown))
+    return request;
+  return { ...request, apps: { complete: true, installed: [] } };
+};
+
 /**
  * The command, made anew for each attempt at deciding it: the state it will be decided on is in the handler's cache,
  * so the credential is proven, and the compliance policy found, on that state and never on an older one.
  */
 const checkInOn =
-  (deps: Deps, credential: Credential, request: SyncRequest) =>
+  (deps: Deps, credential: Credential, request: SyncRequest, tenant: ExistingTenant) =>
   async (now: string): Promise<CheckIn> => {
     const { tenantId, deviceId: id } = credential;
     const { state } = await deps.handler.load(
@@ -46,7 +54,7 @@ const checkInOn =
       type: 'CheckIn',
       now,
       compliance: await complianceFor(deps.handler, tenantId, state),
-      ...request,
+      ...permitted(request, state, tenant),
     };
   };
 
@@ -61,7 +69,7 @@ export const sync = async (req: IncomingMessage, config: ServerConfig, deps: Dep
   const handled = await handler.handle(
     deviceDecider,
     { tenantId, id: deviceId },
-    checkInOn(deps, credential, request),
+    checkInOn(deps, credential, request, tenant),
     { actor: { kind: 'device', id: deviceId }, commandId: `check-in ${request.checkInId}` },
   );
   if (isRefusal(handled)) return { refusal: handled };

@@ -10,8 +10,9 @@ import { MusterError } from '../../platform/errors.ts';
 import type { StoredEvent } from '../../platform/event-store.ts';
 import { auditRowOf } from '../../projections/audit.ts';
 import { addressOf } from '../address.ts';
-import { type AccountCredential, bearerToken, type Credentials, identifyAccount } from '../credentials.ts';
+import { bearerToken, type Credential, type Credentials } from '../credentials.ts';
 import { accessFault } from '../graphql/scopes.ts';
+import { identify } from '../identify/index.ts';
 import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
@@ -38,6 +39,18 @@ const lastEventId = (req: Request): bigint | undefined => {
   return BigInt(given);
 };
 
+/** A position that the log has not reached is of a log that was replaced: waiting for it would skip what comes before. */
+const requireReached = (afterPosition: bigint, lastPosition: bigint): void => {
+  if (afterPosition <= lastPosition) return;
+  throw new MusterError(
+    'position-beyond-log',
+    `${afterPosition} was asked for, the log ends at ${lastPosition}`,
+    {
+      field: 'Last-Event-ID',
+    },
+  );
+};
+
 /** One event as sent: the audit trail's shape, without secrets. */
 const message = (event: StoredEvent): string => {
   const row = auditRowOf(event);
@@ -47,7 +60,7 @@ const message = (event: StoredEvent): string => {
 
 const sendEvents = async (
   deps: Deps,
-  { tenantId }: AccountCredential,
+  { tenantId }: Credential,
   afterPosition: bigint,
   stream: OpenStream,
 ): Promise<void> => {
@@ -93,16 +106,18 @@ export const eventFeed = ({ deps, credentials, config, stopping }: EventFeedPart
       token: tokenOf(bearerToken(req), browserOf(req, res, config.publicUrl)),
       address: addressOf(req, config.trustedProxies),
     };
-    const credential = await identifyAccount(deps, credentials, caller);
+    const credential = await identify(deps, credentials, caller);
     const fault = accessFault(credential, 'audit.read');
     if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
     const { tenantId } = credential;
-    const afterPosition = lastEventId(req) ?? (await deps.store.lastPosition());
+    const lastPosition = await deps.store.lastPosition();
+    const afterPosition = lastEventId(req) ?? lastPosition;
+    requireReached(afterPosition, lastPosition);
     counter.take(tenantId);
     const stream = openStream(res, 'text/event-stream', stopping);
     const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);
     const check = setInterval(async () => {
-      const still = await identifyAccount(deps, credentials, caller, { use: false }).catch(() => null);
+      const still = await identify(deps, credentials, caller, { use: false }).catch(() => null);
       if (accessFault(still, 'audit.read')) stream.end();
     }, checkMs);
     try {

@@ -1,24 +1,28 @@
 /**
  * Accounts of the tenant in GraphQL. Listed in schema.ts; signing in is in session.ts.
  */
+import { type AnyRole, anyRole } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
-import { permissionsOf, type Role as RoleName } from '../../domain/account/roles.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { email, name } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { newId } from '../../platform/new-id.ts';
 import { type AccountRow, findAccount, listAccounts } from '../../projections/accounts.ts';
+import { actorOf } from '../credentials.ts';
+import { roleInForce } from '../identify/role.ts';
+import { whileLastIsKnown } from '../last-administrator.ts';
 import { reserve } from '../reservation.ts';
 import { endSessions } from '../sign-in/end-sessions.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, causeOf, EffectInterface, payloadOf, refuseIf, settle } from './effect.ts';
-import { AccountStatus, Role } from './enums.ts';
+import { AccountStatus } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
-import { Account } from './refs.ts';
+import { Account, Role } from './refs.ts';
+import { findRoleView, requireGrantable, requireOwn } from './role-view.ts';
 
 builder.node(Account, {
   description: 'A person who administers the tenant.',
@@ -26,7 +30,12 @@ builder.node(Account, {
   fields: (t) => ({
     email: t.exposeString('email'),
     name: t.exposeString('name'),
-    role: t.expose('role', { type: Role }),
+    role: t.field({
+      type: Role,
+      nullable: true,
+      description: 'Null while a role just created cannot be read yet.',
+      resolve: ({ role }, _args, context) => findRoleView(context, role),
+    }),
     status: t.expose('status', { type: AccountStatus }),
     mustChangePassword: t.exposeBoolean('mustChangePassword'),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
@@ -63,29 +72,21 @@ const IssuedPayload = builder.objectRef<Issued>('AccountPasswordPayload').implem
   }),
 });
 
-/** A role that the caller may give: one that allows nothing that the caller may not do. */
-export const grantableRole = (context: ApiContext, role: RoleName, field = 'role'): RoleName => {
-  const { permissions } = signedIn(context);
-  const missing = [...permissionsOf(role)].find((permission) => !permissions.has(permission));
-  if (missing) throw new MusterError('forbidden', `it allows ${missing}, which you may not do`, { field });
-  return role;
-};
-
-/** What a new account needs; without a role it gets the caller's. */
+/** What a new account needs. */
 interface NewAccount {
   readonly email: string;
   readonly name: string;
-  readonly role?: RoleName | null | undefined;
+  readonly role: AnyRole;
 }
 
-/** Creates an account in the own tenant, without any password; refuses `name-taken`. */
+/** Creates an account in the own tenant, without any password; refuses `name-taken`, and a role beyond the own. */
 export const newAccount = async (context: ApiContext, { email, name, role }: NewAccount) => {
-  const { tenantId, role: own } = signedIn(context);
-  const granted = grantableRole(context, role ?? own);
+  const { tenantId } = signedIn(context);
+  await requireGrantable(context, role);
   const id = newId('acc');
   const unique = { kind: 'account-email', value: email, tenantId } as const;
   refuseIf(await reserve(context.deps.handler, unique, id, causeOf(context)));
-  const command = { type: 'CreateAccount', email, name, role: granted } as const;
+  const command = { type: 'CreateAccount', email, name, role } as const;
   return { id, created: await act(context, accountDecider, id, command) };
 };
 
@@ -97,7 +98,12 @@ mutation('createAccount', {
   input: (t) => ({
     email: t.string({ required: true }).validate(email),
     name: t.string({ required: true }).validate(name),
-    role: t.field({ type: Role, description: 'Without one, the role of the caller.' }),
+    role: t
+      .id({
+        required: true,
+        description: 'A built-in role by its name, such as `helpdesk`, or one of the tenant’s own by its id.',
+      })
+      .validate(anyRole),
   }),
   run: async (input, context) => {
     const { id, created } = await newAccount(context, input);
@@ -105,8 +111,15 @@ mutation('createAccount', {
   },
 });
 
-const requireAccount = (context: ApiContext, id: AccountId) =>
-  requireExisting(context, accountDecider, id, 'account-missing', 'accountId');
+/** Refuses an account that is missing, or that may do more than the caller: nobody rises by taking it over. */
+export const requireAccount = async (context: ApiContext, id: AccountId) => {
+  const state = await requireExisting(context, accountDecider, id, 'account-missing', 'accountId');
+  if (state.status !== 'none') {
+    const { permissions } = await roleInForce(context.deps, signedIn(context).tenantId, state.role);
+    requireOwn(context, permissions, 'accountId');
+  }
+  return state;
+};
 
 /** Issues a one-time password to an account that exists, and ends its sessions. */
 const issue = async (
@@ -120,7 +133,7 @@ const issue = async (
   await endSessions(
     context,
     { tenantId, accountId: id },
-    { reason: 'password-changed', by: signedIn(context).accountId },
+    { reason: 'password-changed', by: actorOf(signedIn(context)) },
   );
   const changed = await act(context, accountDecider, id, {
     type: 'ChangeAccountPassword',
@@ -149,14 +162,20 @@ mutation('disableAccount', {
   type: Payload,
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
-    const { tenantId, accountId: own } = signedIn(context);
+    const credential = signedIn(context);
+    const { tenantId } = credential;
     const id = input.accountId;
-    // Whoever is signed in stays able to undo what was done: a tenant never loses its last account this way.
-    if (id === own)
-      throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
     await requireAccount(context, id);
-    const done = await act(context, accountDecider, id, { type: 'DisableAccount' });
-    await endSessions(context, { tenantId, accountId: id }, { reason: 'account-disabled', by: own });
+    const done = await whileLastIsKnown(context.deps, tenantId, id, async (last) => {
+      if (credential.kind === 'account' && id === credential.accountId && !last)
+        throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
+      return act(context, accountDecider, id, { type: 'DisableAccount', last });
+    });
+    await endSessions(
+      context,
+      { tenantId, accountId: id },
+      { reason: 'account-disabled', by: actorOf(credential) },
+    );
     await context.credentials.links.endAll(tenantId, id);
     return { id, ...(await settle(context, done)) };
   },
@@ -171,6 +190,40 @@ mutation('enableAccount', {
     const id = input.accountId;
     await requireAccount(context, id);
     const done = await act(context, accountDecider, id, { type: 'EnableAccount' });
+    return { id, ...(await settle(context, done)) };
+  },
+});
+
+mutation('changeAccountRole', {
+  description: 'Gives an account of the own tenant another role; its sessions end.',
+  permission: 'role.manage',
+  type: Payload,
+  input: (t) => ({
+    accountId: t.id({ required: true }).validate(accountId),
+    role: t
+      .id({
+        required: true,
+        description: 'A built-in role by its name, or one of the tenant’s own by its id.',
+      })
+      .validate(anyRole),
+  }),
+  run: async (input, context) => {
+    const credential = signedIn(context);
+    const { tenantId } = credential;
+    const id = input.accountId;
+    if (credential.kind === 'account' && id === credential.accountId)
+      throw new MusterError('invalid-input', 'an account cannot change its own role', { field: 'accountId' });
+    await requireAccount(context, id);
+    await requireGrantable(context, input.role);
+    const done = await whileLastIsKnown(context.deps, tenantId, id, (last) => {
+      if (last) refuseIf(refuse('last-administrator', { field: 'accountId' }));
+      return act(context, accountDecider, id, { type: 'ChangeAccountRole', role: input.role });
+    });
+    await endSessions(
+      context,
+      { tenantId, accountId: id },
+      { reason: 'role-changed', by: actorOf(credential) },
+    );
     return { id, ...(await settle(context, done)) };
   },
 });

@@ -14,6 +14,10 @@ export const ActorType = builder.objectRef<Actor>('Actor').implement({
   fields: (t) => ({
     kind: t.expose('kind', { type: ActorKind }),
     id: t.exposeString('id'),
+    support: t.boolean({
+      description: 'True: an operator, by the support access that the tenant granted.',
+      resolve: ({ support }) => support === true,
+    }),
     account: t.field({
       type: Account,
       nullable: true,

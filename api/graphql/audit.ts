@@ -5,7 +5,7 @@ import { catalogues } from '../../domain/events.ts';
 import { time } from '../../domain/text.ts';
 import { listAudit } from '../../projections/audit.ts';
 import { ActorType } from './actor.ts';
-import { searchText } from './app.ts';
+import { mayShowApps, searchText } from './app.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { signedIn } from './context.ts';
@@ -23,7 +23,12 @@ AuditEntry.implement({
     correlationId: t.exposeString('correlationId', {
       description: 'Ties together all events that one request led to.',
     }),
-    data: t.expose('data', { type: 'JSON' }),
+    data: t.field({
+      type: 'JSON',
+      description: 'Without apps while the privacy of the tenant hides those of personal devices.',
+      resolve: async ({ type, data }, _args, context) =>
+        type !== 'DeviceAppsChanged' || (await mayShowApps(context, 'personal')) ? data : {},
+    }),
   }),
 });
 

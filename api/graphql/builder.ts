@@ -45,6 +45,7 @@ export const builder = new SchemaBuilder<{
       public: true,
       signedIn: accessFault(credential, 'signedIn') === undefined,
       member: accessFault(credential, 'member') === undefined,
+      selfService: accessFault(credential, 'selfService') === undefined,
       permission: (permission) => accessFault(credential, permission) === undefined,
     }),
     unauthorizedError: () => new MusterError('forbidden', 'the credential lacks the scope'),

@@ -22,6 +22,7 @@ import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, payloadOf, settle, stateOf } from './effect.ts';
+import { requireEditionOfRules } from './entitlements.ts';
 import { Platform, PolicyStatus, RuleName, Severity } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireActions, requireCompliancePolicy } from './references.ts';
@@ -115,6 +116,7 @@ mutation('createCompliancePolicy', {
   }),
   run: async (input, context) => {
     await requireActions(context, input.settings);
+    await requireEditionOfRules(context, input.settings, 'settings');
     const id = newId('cmp');
     const done = await act(context, compliancePolicyDecider, id, {
       type: 'CreateCompliancePolicy',
@@ -156,6 +158,7 @@ mutation('reviseCompliancePolicy', {
   }),
   run: async (input, context) => {
     await requireActions(context, input.settings);
+    await requireEditionOfRules(context, input.settings, 'settings');
     const id = input.compliancePolicyId;
     const done = await act(context, compliancePolicyDecider, id, {
       type: 'ReviseCompliancePolicy',

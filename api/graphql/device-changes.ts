@@ -3,8 +3,8 @@
  */
 import { type DeviceId, deviceId } from '../../domain/ids.ts';
 import { type DeviceRow, devicesChangedSince } from '../../projections/devices.ts';
-import { identifyAccount } from '../credentials.ts';
 import { followRows } from '../follow.ts';
+import { identify } from '../identify/index.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { Device } from './refs.ts';
@@ -28,7 +28,7 @@ const deviceChanges = (context: ApiContext, only: DeviceId | null): AsyncIterabl
     after: waiter.position(),
     allowed: async () => {
       const caller = { token, address };
-      const credential = await identifyAccount(deps, credentials, caller, { use: false }).catch(() => null);
+      const credential = await identify(deps, credentials, caller, { use: false }).catch(() => null);
       return accessFault(credential, 'device.read') === undefined;
     },
     checkMs,

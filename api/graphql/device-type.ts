@@ -11,8 +11,9 @@ import { listAudit } from '../../projections/audit.ts';
 import { findGroup } from '../../projections/groups.ts';
 import { findPolicy } from '../../projections/policies.ts';
 import { listDeviceTasks } from '../../projections/tasks.ts';
+import { findUserByEmail } from '../../projections/users.ts';
 import { AlertConnection } from './alert.ts';
-import { DeviceAppConnection } from './app.ts';
+import { DeviceAppConnection, mayShowApps } from './app.ts';
 import { AuditConnection } from './audit.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
@@ -29,7 +30,7 @@ import {
   RuleName,
   Severity,
 } from './enums.ts';
-import { Device, DeviceGroup, Policy } from './refs.ts';
+import { Device, DeviceGroup, Policy, User } from './refs.ts';
 import { TaskConnection } from './task-type.ts';
 
 const ViolationType = builder.objectRef<Violation>('Violation').implement({
@@ -146,12 +147,26 @@ builder.node(Device, {
           ? null
           : ((await findGroup(context.deps.sql, signedIn(context).tenantId, groupId)) ?? null),
     }),
-    appCount: t.exposeInt('appCount'),
+    appCount: t.int({
+      description: '0 while nobody may see the apps of the device.',
+      resolve: async (device, _args, context) =>
+        (await mayShowApps(context, device.ownership)) ? device.appCount : 0,
+    }),
+    user: t.field({
+      type: User,
+      nullable: true,
+      description: 'The user of that address; null when the tenant has none.',
+      resolve: async ({ tenantId, userEmail }, _args, { deps }) =>
+        userEmail === null ? null : ((await findUserByEmail(deps.sql, tenantId, userEmail)) ?? null),
+    }),
     apps: t.field({
       type: DeviceAppConnection,
+      description: 'None on a personal device when the privacy of the tenant says so.',
       args: pageArgs,
-      resolve: ({ tenantId, deviceId }, args, { deps }) =>
-        listDeviceApps(deps.sql, tenantId, deviceId, pageOf(args)),
+      resolve: async ({ tenantId, deviceId, ownership }, args, context) =>
+        (await mayShowApps(context, ownership))
+          ? listDeviceApps(context.deps.sql, tenantId, deviceId, pageOf(args))
+          : { rows: [], cursors: [], hasNextPage: false },
     }),
     tasks: t.field({
       type: TaskConnection,

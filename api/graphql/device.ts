@@ -3,6 +3,7 @@
  */
 import { deviceDecider } from '../../domain/device/decide.ts';
 import { type DeviceId, deviceId, groupId, policyId, taskId } from '../../domain/ids.ts';
+import { taskTypeOf } from '../../domain/task-bundle/tasks/index.ts';
 import { email, line, name } from '../../domain/text.ts';
 import { complianceInForce } from '../../platform/compliance-in-force.ts';
 import { newId } from '../../platform/new-id.ts';
@@ -17,12 +18,16 @@ import { searchText } from './app.ts';
 import { builder } from './builder.ts';
 import { pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
+import { queueTask, unenrolDevice } from './device-acts.ts';
 import { DeviceConnection } from './device-type.ts';
 import { act, payloadOf, settle } from './effect.ts';
+import { requireEditionOfPolicy } from './entitlements.ts';
 import { ComplianceStatus, DeviceStatus, MailAccess, Ownership, Platform } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireDevice, requireGroup, requirePolicies, requirePolicy } from './references.ts';
+import { requireDevice, requireGroup, requirePolicy } from './references.ts';
 import { Device } from './refs.ts';
+import { guardDevices } from './safeguard.ts';
+import { refuseAccess } from './scopes.ts';
 import { TaskInput } from './task-type.ts';
 
 const DeviceFilterInput = builder.inputType('DeviceFilter', {
@@ -151,6 +156,7 @@ mutation('assignPolicy', {
     const id = input.deviceId;
     await requireDevice(context, id);
     const policy = await requirePolicy(context, input.policyId);
+    await requireEditionOfPolicy(context, policy);
     const done = await act(context, deviceDecider, id, {
       type: 'AssignPolicy',
       policyId: input.policyId,
@@ -222,7 +228,8 @@ mutation('joinGroup', {
 });
 
 mutation('queueTask', {
-  description: 'Gives a device one task, without a bundle.',
+  description:
+    'Gives a device one task, without a bundle. What ends its enrolment needs DEVICE_WIPE, and of many an approval.',
   permission: 'device.act',
   type: Payload,
   input: (t) => ({
@@ -230,20 +237,12 @@ mutation('queueTask', {
     task: t.field({ type: TaskInput, required: true }),
   }),
   run: async (input, context) => {
-    const id = input.deviceId;
-    await requireDevice(context, id);
-    const policies = await requirePolicies(context, [input.task]);
-    const transferId = newId('trf');
-    const tasks = [{ ...input.task, taskId: newId('tsk') }];
-    const done = await act(context, deviceDecider, id, (now) => ({
-      type: 'QueueTasks' as const,
-      now,
-      transferId,
-      taskBundleId: null,
-      tasks,
-      policies,
-    }));
-    return { id, ...(await settle(context, done)) };
+    if (taskTypeOf(input.task.type).endsEnrolment) {
+      refuseAccess(context, 'device.wipe', 'queueTask');
+      await requireDevice(context, input.deviceId);
+      await guardDevices(context, { kind: 'queue-task', ...input }, 1);
+    }
+    return queueTask(context, input.deviceId, input.task);
   },
 });
 
@@ -268,19 +267,14 @@ mutation('cancelTask', {
 });
 
 mutation('unenrolDevice', {
-  description: 'Ends the management of a device at once: its credential and its mail with it.',
+  description:
+    'Ends the management of a device at once: its credential and its mail with it. Of many it needs an approval.',
   permission: 'device.wipe',
   type: Payload,
   input: (t) => ({ deviceId: t.id({ required: true }).validate(deviceId) }),
   run: async (input, context) => {
-    const id = input.deviceId;
-    const { groupId: group } = await requireDevice(context, id);
-    const compliance = await inForce(context, group);
-    const done = await act(context, deviceDecider, id, (now) => ({
-      type: 'UnenrolDevice' as const,
-      now,
-      compliance,
-    }));
-    return { id, ...(await settle(context, done)) };
+    await requireDevice(context, input.deviceId);
+    await guardDevices(context, { kind: 'unenrol-device', deviceId: input.deviceId }, 1);
+    return unenrolDevice(context, input.deviceId);
   },
 });

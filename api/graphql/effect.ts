@@ -8,6 +8,7 @@ import type { TenantId } from '../../domain/ids.ts';
 import { isRefusal, type Refusal } from '../../domain/refusals.ts';
 import type { Cause, Handled } from '../../platform/handle.ts';
 import type { Sql } from '../../platform/sql.ts';
+import { actorOf } from '../credentials.ts';
 import { builder, RefusedError, type Types } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 
@@ -35,9 +36,9 @@ export const EffectInterface = builder.interfaceRef<Effect>('Effect').implement(
   }),
 });
 
-/** The cause of what the signed-in account does in this request. */
+/** The cause of what the caller does in this request. */
 export const causeOf = (context: ApiContext): Cause => ({
-  actor: { kind: 'account', id: signedIn(context).accountId },
+  actor: actorOf(signedIn(context)),
   commandId: context.requestId,
 });
 

@@ -17,7 +17,7 @@ import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, EffectInterface, payloadOf, refuseIf, settle } from './effect.ts';
 import { EnrolmentStatus, Ownership, Platform } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireDevice, requireExisting, requireGroup } from './references.ts';
+import { requireAbleToBegin, requireDevice, requireExisting, requireGroup } from './references.ts';
 import { Device, DeviceGroup, Enrolment } from './refs.ts';
 
 builder.node(Enrolment, {
@@ -117,6 +117,7 @@ mutation('createEnrolment', {
   }),
   run: async (input, context) => {
     const platform = input.platform ?? null;
+    await requireAbleToBegin(context, platform);
     if (input.deviceId) await requireEnrollable(context, input.deviceId, platform);
     await requireGroup(context, input.groupId ?? null);
     const id = newId('enr');

@@ -15,6 +15,15 @@ export const nodeTypes: Readonly<Record<string, string>> = {
   trf: 'Transfer',
   tsk: 'Task',
   prx: 'Proxy',
+  rol: 'Role',
+  key: 'ApiKey',
+  apr: 'Approval',
+  tpl: 'Template',
+  dpl: 'Deployment',
+  usr: 'User',
+  ugr: 'UserGroup',
+  imp: 'Import',
+  hnd: 'Handout',
 };
 
 /** Name of the node type of an id; an empty string when it is no id of Muster's. */

@@ -4,18 +4,29 @@
 import { z } from 'zod';
 import type * as ids from '../../domain/ids.ts';
 import { findAccount } from '../../projections/accounts.ts';
+import { findApiKey } from '../../projections/api-keys.ts';
+import { findApproval } from '../../projections/approvals.ts';
 import { findCompliancePolicy } from '../../projections/compliance-policies.ts';
+import { findDeployment } from '../../projections/deployments.ts';
 import { findDevice } from '../../projections/devices.ts';
 import { findEnrolment } from '../../projections/enrolments.ts';
 import { findGroup } from '../../projections/groups.ts';
+import { findHandout } from '../../projections/handouts.ts';
+import { findImport } from '../../projections/imports.ts';
 import { findPolicy } from '../../projections/policies.ts';
 import { findProxy } from '../../projections/proxies.ts';
+import { findRole } from '../../projections/roles.ts';
 import { findTaskBundle } from '../../projections/task-bundles.ts';
 import { findTask } from '../../projections/tasks.ts';
+import { findTemplate } from '../../projections/templates.ts';
 import { findTransfer } from '../../projections/transfers.ts';
+import { findUserGroup } from '../../projections/user-groups.ts';
+import { findUser } from '../../projections/users.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { typenameOf } from './node-id.ts';
+import { readPermissionOf } from './readable.ts';
+import { ownView } from './role-view.ts';
 import { visibleTenant } from './tenant-type.ts';
 
 type Find = (context: ApiContext, id: string) => Promise<object | undefined>;
@@ -35,13 +46,28 @@ const finders: Readonly<Record<string, Find>> = {
   Transfer: ({ deps, ...context }, id) => findTransfer(deps.sql, tenantOf(context), id as ids.TransferId),
   Task: ({ deps, ...context }, id) => findTask(deps.sql, tenantOf(context), id as ids.TaskId),
   Proxy: ({ deps, ...context }, id) => findProxy(deps.sql, tenantOf(context), id as ids.ProxyId),
+  Role: async ({ deps, ...context }, id) => {
+    const row = await findRole(deps.sql, tenantOf(context), id as ids.RoleId);
+    return row && ownView(row);
+  },
+  ApiKey: ({ deps, ...context }, id) => findApiKey(deps.sql, tenantOf(context), id as ids.ApiKeyId),
+  Approval: ({ deps, ...context }, id) => findApproval(deps.sql, tenantOf(context), id as ids.ApprovalId),
+  Template: ({ deps, ...context }, id) => findTemplate(deps.sql, tenantOf(context), id as ids.TemplateId),
+  Deployment: ({ deps, ...context }, id) =>
+    findDeployment(deps.sql, tenantOf(context), id as ids.DeploymentId),
+  User: ({ deps, ...context }, id) => findUser(deps.sql, tenantOf(context), id as ids.UserId),
+  UserGroup: ({ deps, ...context }, id) => findUserGroup(deps.sql, tenantOf(context), id as ids.UserGroupId),
+  Import: ({ deps, ...context }, id) => findImport(deps.sql, tenantOf(context), id as ids.ImportId),
+  Handout: ({ deps, ...context }, id) => findHandout(deps.sql, tenantOf(context), id as ids.HandoutId),
 };
 
 const tenantOf = (context: Pick<ApiContext, 'credential'>) => signedIn(context).tenantId;
 
-/** What the id names, or null: another tenant's is missing like one that never was. */
+/** What the id names, or null: what the caller may not read, or another tenant has, is missing like what never was. */
 const findNode = async (context: ApiContext, id: string): Promise<object | null> => {
   const __typename = typenameOf(id);
+  const permission = readPermissionOf(__typename);
+  if (permission !== undefined && !signedIn(context).permissions.has(permission)) return null;
   const found = await finders[__typename]?.(context, id);
   return found ? { ...found, __typename } : null;
 };

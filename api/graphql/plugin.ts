@@ -75,7 +75,7 @@ export const musterPlugin: Plugin<ApiContext> = {
   },
   onExecute({ args, setResultAndStopExecution }) {
     const context = args.contextValue as unknown as ApiContext;
-    if (context.credential === null && asksForSchema(args.document)) {
+    if (context.credential?.kind !== 'account' && asksForSchema(args.document)) {
       const fault = new MusterError('unauthenticated', 'the schema is shown to accounts');
       setResultAndStopExecution({
         errors: [shown(new GraphQLError(fault.message, { originalError: fault }), context)],

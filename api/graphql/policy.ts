@@ -12,7 +12,8 @@ import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { signedIn } from './context.ts';
-import { act, payloadOf, settle } from './effect.ts';
+import { act, payloadOf, settle, stateOf } from './effect.ts';
+import { requireEditionOfPolicy } from './entitlements.ts';
 import { Platform, PolicyStatus, PolicyType } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { Policy, PolicyVersion } from './refs.ts';
@@ -88,6 +89,7 @@ mutation('createPolicy', {
     const id = newId('pol');
     const { name, policyType, settings } = input;
     const platforms = [...new Set(input.platforms)];
+    await requireEditionOfPolicy(context, { policyType, settings }, 'policyType');
     const done = await act(context, policyDecider, id, {
       type: 'CreatePolicy',
       name,
@@ -129,6 +131,9 @@ mutation('revisePolicy', {
     expectedVersion: t.int({ description: 'The version you saw; another one refuses.' }),
   }),
   run: async (input, context) => {
+    const present = await stateOf(context, policyDecider, input.policyId);
+    const policyType = present.status === 'none' ? 'device' : present.policyType;
+    await requireEditionOfPolicy(context, { policyType, settings: input.settings }, 'settings');
     const done = await act(context, policyDecider, input.policyId, {
       type: 'RevisePolicy',
       settings: input.settings,

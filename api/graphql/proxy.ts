@@ -6,7 +6,7 @@ import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { name } from '../../domain/text.ts';
 import { hashSecret, newId, newSecret } from '../../platform/new-id.ts';
 import { findProxy, listProxies, type ProxyRow } from '../../projections/proxies.ts';
-import { proxyToken } from '../credentials.ts';
+import { proxyToken } from '../identify/proxy.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { signedIn } from './context.ts';

@@ -4,13 +4,15 @@
  */
 import { type Permission, permission } from '../../domain/account/permissions.ts';
 import { MusterError } from '../../platform/errors.ts';
-import type { AccountCredential } from '../credentials.ts';
+import type { Credential } from '../credentials.ts';
+import type { ApiContext } from './context.ts';
 
 /**
  * `public`: anybody. `signedIn`: any account, even one that must change its password first. `member`: any account;
- * what it gets depends on its permissions one by one. Else the permission that the account needs.
+ * what it gets depends on its permissions one by one. `selfService`: a user of the self-service portal, and no account.
+ * Else the permission that the account needs.
  */
-export const scopeNames = ['public', 'signedIn', 'member'] as const;
+export const scopeNames = ['public', 'signedIn', 'member', 'selfService'] as const;
 export type ScopeName = (typeof scopeNames)[number];
 export type Access = ScopeName | Permission;
 
@@ -19,6 +21,7 @@ export interface AuthScopes {
   readonly public: boolean;
   readonly signedIn: boolean;
   readonly member: boolean;
+  readonly selfService: boolean;
   readonly permission: Permission;
 }
 
@@ -32,15 +35,33 @@ export const accessOf = (authScopes: unknown): Access | undefined => {
 };
 
 /** Why a credential may not have that access; undefined when it may. */
-export const accessFault = (
-  credential: AccountCredential | null,
-  access: Access,
-): MusterError | undefined => {
+export const accessFault = (credential: Credential | null, access: Access): MusterError | undefined => {
   if (access === 'public') return undefined;
   if (credential === null) return new MusterError('unauthenticated', 'sign in first');
-  if (access === 'signedIn') return undefined;
-  if (credential.mustChangePassword)
+  if (credential.kind === 'user')
+    return access === 'selfService'
+      ? undefined
+      : new MusterError('forbidden', 'a user of the self-service portal administers nothing');
+  if (access === 'signedIn')
+    return credential.kind === 'account' ? undefined : new MusterError('forbidden', 'an account is needed');
+  if (credential.kind === 'account' && credential.mustChangePassword)
     return new MusterError('password-change-required', 'the password is the one-time password');
+  if (access === 'selfService')
+    return new MusterError('forbidden', 'a user of the self-service portal is needed');
   if (access === 'member' || credential.permissions.has(access)) return undefined;
-  return new MusterError('forbidden', `the role ${credential.role} lacks the permission ${access}`);
+  return new MusterError('forbidden', `${credential.role} lacks the permission ${access}`);
+};
+
+/** Throws why the caller may not have that access, and records it when only a permission is missing. */
+export const refuseAccess = (
+  { credential, denials, address }: Pick<ApiContext, 'credential' | 'denials' | 'address'>,
+  access: Access,
+  operation: string,
+): void => {
+  const fault = accessFault(credential, access);
+  if (!fault) return;
+  const wanted = permission.safeParse(access);
+  if (fault.code === 'forbidden' && credential && credential.kind !== 'user' && wanted.success)
+    denials.record(credential, operation, wanted.data, address);
+  throw fault;
 };

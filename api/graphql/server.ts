@@ -6,7 +6,8 @@ import { GraphQLError } from 'graphql';
 import { createYoga } from 'graphql-yoga';
 import { MusterError } from '../../platform/errors.ts';
 import { addressOf } from '../address.ts';
-import { bearerToken, identifyAccount } from '../credentials.ts';
+import { bearerToken } from '../credentials.ts';
+import { identify } from '../identify/index.ts';
 import { methodNotAllowed, requestIdOf } from '../problem.ts';
 import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import type { ApiContext } from './context.ts';
@@ -86,7 +87,7 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
       const browser = browserOf(req, res, publicUrl);
       const address = addressOf(req, trustedProxies);
       const token = tokenOf(bearerToken(req), browser);
-      const credential = await identifyAccount(shared.deps, shared.credentials, { token, address });
+      const credential = await identify(shared.deps, shared.credentials, { token, address });
       await yoga(req, res, {
         ...shared,
         requestId: requestIdOf(res),

@@ -6,12 +6,13 @@ import { accountDecider } from '../../domain/account/decide.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { type Portal as PortalName, portal, type SessionEnd } from '../../domain/sign-in/sign-in.ts';
-import { isOver, sessionEndsAt, sessionPolicyOf } from '../credentials.ts';
+import { actorOf } from '../credentials.ts';
+import { isOver, sessionEndsAt, sessionPolicyOf } from '../identify/account.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { endSession, endSessions } from '../sign-in/end-sessions.ts';
 import type { PasswordOwner } from '../vault/passwords.ts';
 import { builder } from './builder.ts';
-import { type ApiContext, signedIn } from './context.ts';
+import { type ApiContext, signedIn, signedInAccount } from './context.ts';
 import { type Effect, EffectInterface, refuseIf, settle } from './effect.ts';
 import { Portal } from './enums.ts';
 import { mutation } from './mutation.ts';
@@ -39,7 +40,10 @@ const SessionType = builder.objectRef<SessionRow>('Session').implement({
     expiresAt: t.expose('expiresAt', { type: 'DateTime', description: 'At the latest.' }),
     current: t.boolean({
       description: 'Whether it is the one that asks.',
-      resolve: ({ sessionId }, _args, context) => signedIn(context).sessionId === sessionId,
+      resolve: ({ sessionId }, _args, context) => {
+        const credential = signedIn(context);
+        return credential.kind === 'account' && credential.sessionId === sessionId;
+      },
     }),
   }),
 });
@@ -68,7 +72,7 @@ builder.queryField('sessions', (t) =>
     type: [SessionType],
     description: 'The own sessions, the last used first, at most 200.',
     authScopes: { signedIn: true },
-    resolve: (_root, _args, context) => sessionsOf(context, signedIn(context).accountId),
+    resolve: (_root, _args, context) => sessionsOf(context, signedInAccount(context).accountId),
   }),
 );
 
@@ -94,8 +98,7 @@ const endedOne = async (
   sessionId: string,
   reason: SessionEnd,
 ): Promise<Effect & { readonly ended: number }> => {
-  const by = signedIn(context).accountId;
-  const done = await endSession(context, owner, sessionId, { reason, by });
+  const done = await endSession(context, owner, sessionId, { reason, by: actorOf(signedIn(context)) });
   if (done.ended === 0) refuseIf(refuse('session-missing', { field: 'sessionId' }));
   return { ended: done.ended, ...(await settle(context, done)) };
 };
@@ -106,7 +109,7 @@ mutation('endSession', {
   type: EndedPayload,
   input: (t) => ({ sessionId: t.id({ required: true }).validate(z.uuid()) }),
   run: (input, context) => {
-    const { tenantId, accountId } = signedIn(context);
+    const { tenantId, accountId } = signedInAccount(context);
     return endedOne(context, { tenantId, accountId }, input.sessionId, 'signed-out');
   },
 });
@@ -120,11 +123,12 @@ mutation('endAccountSessions', {
     sessionId: t.id({ description: 'Only this one.' }).validate(z.uuid().nullish()),
   }),
   run: async (input, context) => {
-    const { tenantId, accountId: by } = signedIn(context);
+    const credential = signedIn(context);
+    const { tenantId } = credential;
     await requireExisting(context, accountDecider, input.accountId, 'account-missing', 'accountId');
     const owner = { tenantId, accountId: input.accountId };
     if (input.sessionId) return endedOne(context, owner, input.sessionId, 'revoked');
-    const done = await endSessions(context, owner, { reason: 'revoked', by });
+    const done = await endSessions(context, owner, { reason: 'revoked', by: actorOf(credential) });
     return { ended: done.ended, ...(await settle(context, done)) };
   },
 });

@@ -6,19 +6,23 @@ import type { AccountState } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
-import type { TenantState } from '../../domain/tenant/tenant.ts';
+import { operatorTenantId, type TenantState } from '../../domain/tenant/tenant.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { countedAddress } from '../address.ts';
+import { actorOf } from '../credentials.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { endSession, endSessions } from '../sign-in/end-sessions.ts';
 import { openSession, prove, requireTurn } from '../sign-in/enter.ts';
 import { type PasswordDue, refusePassword } from '../sign-in/password.ts';
+import { leaveTenant } from '../support.ts';
 import { chosenPassword } from '../vault/passwords.ts';
 import { builder, RefusedError } from './builder.ts';
-import { type ApiContext, signedIn } from './context.ts';
+import { type ApiContext, signedInAccount } from './context.ts';
 import { act, type Effect, EffectInterface, refuseIf, settle, stateOf } from './effect.ts';
-import { ChallengeProvider, PasswordDueEnum, Role, SignInStep } from './enums.ts';
+import { ChallengeProvider, PasswordDueEnum, Permission, SignInStep } from './enums.ts';
 import { mutation } from './mutation.ts';
+import { Role } from './refs.ts';
+import { findRoleView } from './role-view.ts';
 
 interface Viewer {
   readonly account: Exclude<AccountState, { status: 'none' }>;
@@ -28,21 +32,35 @@ interface Viewer {
 const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
   description: 'The signed-in account.',
   fields: (t) => ({
-    accountId: t.id({ resolve: (_viewer, _args, context) => signedIn(context).accountId }),
+    accountId: t.id({ resolve: (_viewer, _args, context) => signedInAccount(context).accountId }),
     email: t.string({ resolve: ({ account }) => account.email }),
     name: t.string({ resolve: ({ account }) => account.name }),
-    role: t.field({ type: Role, resolve: ({ account }) => account.role }),
+    role: t.field({
+      type: Role,
+      nullable: true,
+      description: 'Of support, the own one; `permissions` say what its access allows.',
+      resolve: ({ account }, _args, context) => findRoleView(context, account.role),
+    }),
+    permissions: t.field({
+      type: [Permission],
+      description: 'What the role allows.',
+      resolve: (_viewer, _args, context) => [...signedInAccount(context).permissions].sort(),
+    }),
+    support: t.boolean({
+      description: 'True: an operator within a tenant that grants support access.',
+      resolve: (_viewer, _args, context) => signedInAccount(context).support,
+    }),
     mustChangePassword: t.boolean({
       description: 'True: nothing but changePassword and signOut is possible before.',
-      resolve: (_viewer, _args, context) => signedIn(context).mustChangePassword,
+      resolve: (_viewer, _args, context) => signedInAccount(context).mustChangePassword,
     }),
     passwordDue: t.field({
       type: PasswordDueEnum,
       nullable: true,
       description: 'Why the password must be changed.',
-      resolve: (_viewer, _args, context) => signedIn(context).passwordDue,
+      resolve: (_viewer, _args, context) => signedInAccount(context).passwordDue,
     }),
-    tenantId: t.id({ resolve: (_viewer, _args, context) => signedIn(context).tenantId }),
+    tenantId: t.id({ resolve: (_viewer, _args, context) => signedInAccount(context).tenantId }),
     tenantName: t.string({ resolve: ({ tenant }) => tenant.name }),
     tenantSlug: t.string({ resolve: ({ tenant }) => tenant.slug }),
   }),
@@ -54,8 +72,9 @@ builder.queryField('viewer', (t) =>
     description: 'The signed-in account.',
     authScopes: { signedIn: true },
     resolve: async (_root, _args, context) => {
-      const { tenantId, accountId } = signedIn(context);
-      const account = await stateOf(context, accountDecider, accountId);
+      const { tenantId, accountId, support } = signedInAccount(context);
+      const home = { tenantId: support ? operatorTenantId : tenantId, id: accountId };
+      const { state: account } = await context.deps.handler.load(accountDecider, home);
       const tenant = await stateOf(context, tenantDecider, tenantId);
       if (account.status === 'none' || tenant.status === 'none')
         throw new MusterError('unauthenticated', 'the account is gone');
@@ -186,10 +205,13 @@ mutation('signOut', {
   type: SignOutPayload,
   input: (t) => ({ everywhere: t.boolean({ required: true, defaultValue: false }) }),
   run: async (input, context) => {
-    const { tenantId, accountId, sessionId } = signedIn(context);
+    const credential = signedInAccount(context);
+    const { tenantId, accountId, sessionId } = credential;
     const owner = { tenantId, accountId };
-    if (input.everywhere) await endSessions(context, owner, { reason: 'signed-out', by: accountId });
-    else await endSession(context, owner, sessionId, { reason: 'signed-out', by: accountId });
+    const ending = { reason: 'signed-out', by: actorOf(credential) } as const;
+    if (credential.support) await leaveTenant(context, credential, context.requestId);
+    else if (input.everywhere) await endSessions(context, owner, ending);
+    else await endSession(context, owner, sessionId, ending);
     if (context.browser.sessionToken !== undefined) context.browser.keepSession(null);
     return { signedOut: true };
   },
@@ -211,7 +233,7 @@ const ChangedType = builder.objectRef<ChangedPassword>('ChangePasswordPayload').
 
 /** Throws unless `password` is the signed-in account's; guesses are slowed down. */
 const requireOwnPassword = async (context: ApiContext, password: string): Promise<void> => {
-  const { tenantId, accountId } = signedIn(context);
+  const { tenantId, accountId } = signedInAccount(context);
   const { attempts, passwords } = context.credentials;
   const owner = { tenantId, accountId };
   const attempt = { account: accountId, address: countedAddress(context.address), trusted: true };
@@ -244,7 +266,9 @@ mutation('changePassword', {
       .validate(chosenPassword),
   }),
   run: async ({ currentPassword, newPassword }, context) => {
-    const { tenantId, accountId, token } = signedIn(context);
+    const credential = signedInAccount(context);
+    const { tenantId, accountId, token, support } = credential;
+    if (support) throw new MusterError('forbidden', 'support has no password here');
     const owner = { tenantId, accountId };
     await requireOwnPassword(context, currentPassword);
     const account = await stateOf(context, accountDecider, accountId);
@@ -255,7 +279,7 @@ mutation('changePassword', {
     refuseIf(await refusePassword(choice, context.door.lists, passwords));
     await passwords.choose(owner, newPassword);
     await links.endAll(tenantId, accountId);
-    await endSessions(context, owner, { reason: 'password-changed', by: accountId }, token);
+    await endSessions(context, owner, { reason: 'password-changed', by: actorOf(credential) }, token);
     const done = await act(context, accountDecider, accountId, {
       type: 'ChangeAccountPassword',
       mustChange: false,

@@ -2,21 +2,20 @@
  * Invitations and password resets in GraphQL. Listed in schema.ts; the work is in api/sign-in/links.ts.
  */
 import { z } from 'zod';
-import { accountDecider } from '../../domain/account/decide.ts';
+import { anyRole } from '../../domain/account/account.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { isRefusal, type Refusal } from '../../domain/refusals.ts';
 import type { LinkKind } from '../../domain/sign-in/sign-in.ts';
 import { email, name } from '../../domain/text.ts';
 import { findAccount } from '../../projections/accounts.ts';
+import { actorOf } from '../credentials.ts';
 import { issueLink, redeemLink, requestReset } from '../sign-in/links.ts';
 import { chosenPassword } from '../vault/passwords.ts';
-import { grantableRole, newAccount } from './account.ts';
+import { newAccount, requireAccount } from './account.ts';
 import { builder, RefusedError } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { type Changed, type Effect, EffectInterface, settle } from './effect.ts';
-import { Role } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireExisting } from './references.ts';
 import { Account } from './refs.ts';
 
 interface LinkPayload extends Changed<AccountId> {
@@ -54,8 +53,9 @@ const issue = async (
   kind: LinkKind,
   ...done: readonly { readonly position: bigint | undefined }[]
 ): Promise<LinkPayload> => {
-  const { tenantId, accountId: own } = signedIn(context);
-  const issued = accepted(await issueLink(context, { tenantId, accountId: id }, kind, own));
+  const credential = signedIn(context);
+  const owner = { tenantId: credential.tenantId, accountId: id };
+  const issued = accepted(await issueLink(context, owner, kind, actorOf(credential)));
   return { id, ...issued, ...(await settle(context, ...done, issued)) };
 };
 
@@ -67,7 +67,12 @@ mutation('inviteAccount', {
   input: (t) => ({
     email: t.string({ required: true }).validate(email),
     name: t.string({ required: true }).validate(name),
-    role: t.field({ type: Role, description: 'Without one, the role of the caller.' }),
+    role: t
+      .id({
+        required: true,
+        description: 'A built-in role by its name, or one of the tenant’s own by its id.',
+      })
+      .validate(anyRole),
   }),
   run: async (input, context) => {
     const { id, created } = await newAccount(context, input);
@@ -82,9 +87,8 @@ mutation('sendPasswordLink', {
   input: (t) => ({ accountId: t.id({ required: true }).validate(accountId) }),
   run: async (input, context) => {
     const { accountId: id } = input;
-    const account = await requireExisting(context, accountDecider, id, 'account-missing', 'accountId');
     // Whoever sees the link can become the account: nobody gets more rights that way.
-    if (account.status !== 'none') grantableRole(context, account.role, 'accountId');
+    await requireAccount(context, id);
     return issue(context, id, 'invitation');
   },
 });

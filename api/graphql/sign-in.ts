@@ -16,7 +16,7 @@ import {
   signInChallenge,
 } from '../../domain/sign-in/sign-in.ts';
 import { isAllowed } from '../address.ts';
-import { sessionPolicyOf } from '../credentials.ts';
+import { sessionPolicyOf } from '../identify/account.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
@@ -170,7 +170,7 @@ mutation('restrictSignInAddresses', {
       type: 'RestrictSignInAddresses',
       portal,
       ranges,
-      excludesCaller: portal === signedIn(context).portal && !isAllowed(context.address, ranges),
+      excludesCaller: portal === 'admin' && !isAllowed(context.address, ranges),
       force,
     }),
 });
@@ -192,12 +192,11 @@ mutation('chooseSignInChallenge', {
   run: async ({ provider, afterFailures, siteKey, secret }, context) => {
     const { tenantId } = signedIn(context);
     const { secrets } = context.credentials;
-    const whose = { tenantId, purpose: provider };
-    if (provider !== 'none' && secret) await secrets.keep(whose, secret);
+    if (provider !== 'none' && secret) await secrets.put(tenantId, provider, secret);
     return change(context, {
       type: 'ChooseSignInChallenge',
       challenge: { provider, afterFailures, siteKey: siteKey ?? null },
-      secretThere: provider !== 'none' && (await secrets.find(whose)) !== undefined,
+      secretThere: provider !== 'none' && (await secrets.get(tenantId, provider)) !== null,
     });
   },
 });

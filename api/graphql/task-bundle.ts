@@ -2,10 +2,17 @@
  * Task bundles and their transfers in GraphQL. Listed in schema.ts.
  */
 import { z } from 'zod';
-import { deviceId, groupId, type TaskBundleId, type TransferId, taskBundleId } from '../../domain/ids.ts';
+import {
+  deviceId,
+  groupId,
+  type TaskBundleId,
+  type TransferId,
+  taskBundleId,
+  userGroupId,
+} from '../../domain/ids.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { TransferTarget } from '../../domain/task-bundle/task-bundle.ts';
-import type { Task } from '../../domain/task-bundle/tasks/index.ts';
+import { type Task, taskTypeOf } from '../../domain/task-bundle/tasks/index.ts';
 import { name, platform } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { newId } from '../../platform/new-id.ts';
@@ -16,11 +23,21 @@ import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
-import { act, payloadOf, settle } from './effect.ts';
+import { transferTaskBundle } from './device-acts.ts';
+import { act, payloadOf, settle, stateOf } from './effect.ts';
+import { requireEditionOfTasks } from './entitlements.ts';
 import { Platform, PolicyStatus, TaskTypeName } from './enums.ts';
 import { mutation } from './mutation.ts';
-import { requireDevice, requireGroup, requirePolicies } from './references.ts';
+import {
+  requireAbleToBegin,
+  requireDevice,
+  requireGroup,
+  requirePolicies,
+  requireUserGroup,
+} from './references.ts';
 import { TaskBundle, Transfer } from './refs.ts';
+import { devicesOf, guardDevices } from './safeguard.ts';
+import { refuseAccess } from './scopes.ts';
 import { TaskConnection, TaskInput } from './task-type.ts';
 
 const BundledTask = builder.objectRef<Task>('BundledTask').implement({
@@ -58,6 +75,10 @@ builder.node(Transfer, {
     groupId: t.id({
       nullable: true,
       resolve: ({ target }) => (target.kind === 'group' ? target.groupId : null),
+    }),
+    userGroupId: t.id({
+      nullable: true,
+      resolve: ({ target }) => (target.kind === 'user-group' ? target.userGroupId : null),
     }),
     at: t.expose('at', { type: 'DateTime' }),
     actor: t.expose('actor', { type: ActorType }),
@@ -137,6 +158,7 @@ mutation('createTaskBundle', {
   }),
   run: async (input, context) => {
     await requirePolicies(context, input.tasks);
+    await requireEditionOfTasks(context, input.tasks);
     const id = newId('bdl');
     const done = await act(context, taskBundleDecider, id, {
       type: 'CreateTaskBundle',
@@ -174,6 +196,7 @@ mutation('reviseTaskBundle', {
   }),
   run: async (input, context) => {
     await requirePolicies(context, input.tasks);
+    await requireEditionOfTasks(context, input.tasks);
     const id = input.taskBundleId;
     const done = await act(context, taskBundleDecider, id, {
       type: 'ReviseTaskBundle',
@@ -201,10 +224,16 @@ const targetOf = async (
   input: {
     readonly deviceId?: z.infer<typeof deviceId> | null | undefined;
     readonly groupId?: z.infer<typeof groupId> | null | undefined;
+    readonly userGroupId?: z.infer<typeof userGroupId> | null | undefined;
   },
 ): Promise<TransferTarget> => {
-  if (input.deviceId && input.groupId)
-    throw new MusterError('invalid-input', 'name a device or a group, not both', { field: 'groupId' });
+  const named = [input.deviceId, input.groupId, input.userGroupId].filter(Boolean);
+  if (named.length > 1)
+    throw new MusterError('invalid-input', 'name one of device, group and user group', { field: 'groupId' });
+  if (input.userGroupId) {
+    await requireUserGroup(context, input.userGroupId);
+    return { kind: 'user-group', userGroupId: input.userGroupId };
+  }
   if (input.deviceId) {
     await requireDevice(context, input.deviceId);
     return { kind: 'device', deviceId: input.deviceId };
@@ -216,22 +245,34 @@ const targetOf = async (
 };
 
 mutation('transferTaskBundle', {
-  description: 'Sends a task bundle to a device, or to every device that is in a group now.',
+  description:
+    'Sends a task bundle to a device, or to every device that is in a group, or whose user is, now. One that ends enrolments needs DEVICE_WIPE, and for many devices an approval.',
   permission: 'task-bundle.transfer',
   type: TransferPayload,
   input: (t) => ({
     taskBundleId: t.id({ required: true }).validate(taskBundleId),
     deviceId: t.id().validate(deviceId.nullish()),
     groupId: t.id().validate(groupId.nullish()),
+    userGroupId: t
+      .id({ description: 'Every device of every user in the group.' })
+      .validate(userGroupId.nullish()),
   }),
   run: async (input, context) => {
     const target = await targetOf(context, input);
-    const id = newId('trf');
-    const done = await act(context, taskBundleDecider, input.taskBundleId, {
-      type: 'TransferTaskBundle',
-      transferId: id,
-      target,
-    });
-    return { id, ...(await settle(context, done)) };
+    const { taskBundleId: id } = input;
+    const bundle = await stateOf(context, taskBundleDecider, id);
+    if (bundle.status !== 'none' && bundle.tasks.some(({ type }) => taskTypeOf(type).endsEnrolment)) {
+      refuseAccess(context, 'device.wipe', 'transferTaskBundle');
+      const { version } = bundle;
+      const operation = {
+        kind: 'transfer-task-bundle',
+        taskBundleId: id,
+        version,
+        target,
+      } as const;
+      await guardDevices(context, operation, await devicesOf(context, operation));
+    }
+    await requireAbleToBegin(context, null);
+    return transferTaskBundle(context, id, target);
   },
 });

@@ -7,8 +7,9 @@ import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
 import { type MailVerdictRow, mailVerdictsSince } from '../../projections/mail.ts';
-import { bearerToken, identifyProxy, type ProxyCredential } from '../credentials.ts';
+import { bearerToken, type ProxyCredential } from '../credentials.ts';
 import { followRows } from '../follow.ts';
+import { identifyProxy } from '../identify/proxy.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
 export interface ProxyFeedParts {

@@ -2,8 +2,8 @@
  * Ends the sessions of an account and says so in the log. Called wherever something ends them: password changes,
  * disabling, revoking, links.
  */
-import type { AccountId } from '../../domain/ids.ts';
 import type { SessionEnd } from '../../domain/sign-in/sign-in.ts';
+import type { Actor } from '../../platform/event-store.ts';
 import type { PasswordOwner } from '../vault/passwords.ts';
 import type { EnterParts } from './enter.ts';
 
@@ -12,7 +12,7 @@ type Parts = Pick<EnterParts, 'credentials' | 'door' | 'requestId' | 'address'>;
 /** Why, and by whom. */
 export interface Ending {
   readonly reason: SessionEnd;
-  readonly by: AccountId;
+  readonly by: Actor;
 }
 
 /** How many sessions ended, and where the log says so; nothing is told when there were none. */
@@ -32,7 +32,7 @@ const tell = async (
   const { position } = await door.recorder.tell(
     tenantId,
     { type: 'SessionsEnded', data: { accountId, sessionId, sessions, reason, address } },
-    { accountId: by, requestId },
+    { actor: by, requestId },
   );
   return { ended: sessions, position };
 };

@@ -15,7 +15,8 @@ import { email } from '../../domain/text.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { countedAddress, isAllowed } from '../address.ts';
-import { type Credentials, sessionEndsAt, sessionPolicyOf } from '../credentials.ts';
+import type { Credentials } from '../credentials.ts';
+import { sessionEndsAt, sessionPolicyOf } from '../identify/account.ts';
 import { findAccountOf, findTenantOf } from '../reservation.ts';
 import type { Attempt } from '../vault/attempts.ts';
 import type { PasswordOwner } from '../vault/passwords.ts';
@@ -101,8 +102,8 @@ const challengeOf = async (
   if (failures < afterFailures) return 'none';
   const asked = { step: 'challenge', provider, siteKey } as const;
   if (answer === undefined) return asked;
-  const secret = await credentials.secrets.find({ tenantId, purpose: provider });
-  if (secret === undefined) return 'none';
+  const secret = await credentials.secrets.get(tenantId, provider);
+  if (secret === null) return 'none';
   // Each answer is a call to somebody else's server: wrong ones are slowed down like wrong passwords.
   const answering = { account: `challenge/${tenantId}`, address: attempt.address, trusted: true };
   await requireTurn(parts, answering, null);
@@ -205,7 +206,7 @@ export const openSession = async (
         type: 'AccountSignedIn',
         data: { accountId: owner.accountId, portal, sessionId, address, userAgent, known },
       },
-      { accountId: owner.accountId, requestId },
+      { actor: { kind: 'account', id: owner.accountId }, requestId },
     );
   } catch (error) {
     await sessions.end(token);

@@ -3,12 +3,12 @@
  * Called by api/graphql/link.ts.
  */
 import { accountDecider } from '../../domain/account/decide.ts';
-import type { AccountId } from '../../domain/ids.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
 import type { LinkKind, SignInState } from '../../domain/sign-in/sign-in.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import type { TenantState } from '../../domain/tenant/tenant.ts';
 import { MusterError } from '../../platform/errors.ts';
+import type { Actor } from '../../platform/event-store.ts';
 import type { Mail } from '../../platform/mail.ts';
 import { countedAddress, isAllowed } from '../address.ts';
 import type { PasswordOwner } from '../vault/passwords.ts';
@@ -84,7 +84,7 @@ export const issueLink = async (
   parts: EnterParts,
   owner: PasswordOwner,
   kind: LinkKind,
-  by: AccountId,
+  by: Actor,
 ): Promise<IssuedLink | Refusal> => {
   const insider = await insiderOf(parts, owner);
   if (!insider) return refuse('account-disabled', { field: 'accountId' });
@@ -94,7 +94,7 @@ export const issueLink = async (
   const { position } = await parts.door.recorder.tell(
     owner.tenantId,
     { type: 'SignInLinkIssued', data: { accountId: owner.accountId, kind, mailed, expiresAt } },
-    { accountId: by, requestId: parts.requestId },
+    { actor: by, requestId: parts.requestId },
   );
   return { link: mailed ? null : link, mailed, expiresAt, position };
 };
@@ -174,8 +174,8 @@ export const redeemLink = async (
   if (!(await credentials.links.take(token))) return invalid;
   await credentials.passwords.choose(owner, newPassword);
   await credentials.links.endAll(tenantId, accountId);
-  await endSessions(parts, owner, { reason: 'link-redeemed', by: accountId });
   const actor = { kind: 'account', id: accountId } as const;
+  await endSessions(parts, owner, { reason: 'link-redeemed', by: actor });
   const changed = await deps.handler.handle(
     accountDecider,
     { tenantId, id: accountId },
@@ -185,7 +185,7 @@ export const redeemLink = async (
   if (isRefusal(changed)) return changed;
   const address = countedAddress(parts.address);
   const data = { accountId, kind, address };
-  await door.recorder.tell(tenantId, { type: 'SignInLinkRedeemed', data }, { accountId, requestId });
+  await door.recorder.tell(tenantId, { type: 'SignInLinkRedeemed', data }, { actor, requestId });
   const clientToken = await credentials.attempts.remember({
     account: subjectOf(tenant.slug, account.email),
     address,

@@ -8,16 +8,17 @@ import { isRefusal } from '../../domain/refusals.ts';
 import { type DoorEvent, signInDecider } from '../../domain/sign-in/decide.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
+import type { Actor } from '../../platform/event-store.ts';
 import type { Handled } from '../../platform/handle.ts';
 import { newUuid } from '../../platform/new-id.ts';
 import type { Tallies } from '../vault/tallies.ts';
 
 export interface Recorder {
-  /** Appends a fact. Without an account, Muster itself caused it. */
+  /** Appends a fact. Without an actor, Muster itself caused it. */
   tell(
     tenantId: TenantId,
     event: DoorEvent,
-    cause: { readonly accountId?: AccountId; readonly requestId?: string },
+    cause: { readonly actor?: Actor; readonly requestId?: string },
   ): Promise<Pick<Handled<unknown, unknown>, 'position'>>;
   /** Counts a failure, or an attempt that had to wait, and appends what is worth telling; not waited for. */
   count(kind: 'failed' | 'paused', tenantId: TenantId, accountId: AccountId | null, address: string): void;
@@ -27,6 +28,8 @@ export interface Recorder {
   close(): Promise<void>;
 }
 
+const doorman: Actor = { kind: 'system', id: 'sign-in' };
+
 /** More than this at once is not recorded but logged: the door must not fill the memory. */
 const pendingAtMost = 1000;
 
@@ -34,10 +37,7 @@ const pendingAtMost = 1000;
 export const openRecorder = ({ handler, log }: Pick<Deps, 'handler' | 'log'>, tallies: Tallies): Recorder => {
   const pending = new Set<Promise<void>>();
 
-  const tell: Recorder['tell'] = async (tenantId, event, { accountId, requestId = newUuid() }) => {
-    const actor = accountId
-      ? ({ kind: 'account', id: accountId } as const)
-      : ({ kind: 'system', id: 'sign-in' } as const);
+  const tell: Recorder['tell'] = async (tenantId, event, { actor = doorman, requestId = newUuid() }) => {
     const told = await handler.handle(
       signInDecider,
       { tenantId, id: tenantId },

@@ -29,6 +29,34 @@ const migrations: readonly string[] = [
      free_at timestamptz not null,
      last_at timestamptz not null);
    create index on vault.attempts (last_at);`,
+  `create table vault.api_key_uses (
+     tenant_id text not null,
+     api_key_id text not null,
+     used_at timestamptz not null,
+     address text not null,
+     primary key (tenant_id, api_key_id));`,
+  `create table vault.support_sessions (
+     token_hash text primary key,
+     tenant_id text not null,
+     account_id text not null,
+     opened_by text not null,
+     until timestamptz not null);
+   create index on vault.support_sessions (tenant_id);
+   create index on vault.support_sessions (until);`,
+  `create table vault.sealed_secrets (
+     tenant_id text not null,
+     purpose text not null,
+     sealed text not null,
+     created_at timestamptz not null default now(),
+     primary key (tenant_id, purpose));
+   create table vault.portal_sessions (
+     token_hash text primary key,
+     tenant_id text not null,
+     user_id text not null,
+     created_at timestamptz not null,
+     used_at timestamptz not null);
+   create index on vault.portal_sessions (tenant_id, user_id);
+   create index on vault.portal_sessions (created_at);`,
   `alter table vault.sessions
      add column session_id text not null default gen_random_uuid()::text,
      add column portal text not null default 'admin',
@@ -71,12 +99,7 @@ const migrations: readonly string[] = [
      address text not null,
      times int not null,
      primary key (kind, tenant_id, account_id, hour, address));
-   create index on vault.tallies (hour);
-   create table vault.secrets (
-     tenant_id text not null,
-     purpose text not null,
-     sealed text not null,
-     primary key (tenant_id, purpose));`,
+   create index on vault.tallies (hour);`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -1,14 +1,12 @@
 /**
- * Passwords of accounts: argon2id hashes in the vault, one-time passwords, at most a few hashes at once.
+ * Passwords of accounts: argon2id hashes in the vault, one-time passwords.
  * Called by api/credentials.ts, which opens it, and through it by sign-in, password changes and bootstrap.
  */
-import { hash, verify } from '@node-rs/argon2';
 import { z } from 'zod';
 import type { AccountId, TenantId } from '../../domain/ids.ts';
-import { normalPassword } from '../../domain/sign-in/password.ts';
 import { type Clock, isoTime } from '../../platform/clock.ts';
-import { MusterError } from '../../platform/errors.ts';
-import { newCode, newSecret } from '../../platform/new-id.ts';
+import { newCode } from '../../platform/new-id.ts';
+import { openPasswordHashing } from '../../platform/passwords.ts';
 import { type Sql, transaction } from '../../platform/sql.ts';
 
 /** What may be offered as a new password at all: the tenant's policy asks for more (domain/sign-in/password.ts). */
@@ -48,42 +46,17 @@ export interface Passwords {
   recordSignIn(owner: PasswordOwner): Promise<void>;
 }
 
-/** OWASP password storage cheat sheet: argon2id (the library's default) with 19 MiB, two passes, one lane. */
-const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
-const hashesAtOnce = 2;
-const hashesWaiting = 64;
 const reissueAfterMs = 60_000;
-
-/** Runs at most `hashesAtOnce` at a time; throws `too-busy` when too many wait already. */
-const limited = () => {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async <T>(work: () => Promise<T>): Promise<T> => {
-    if (running >= hashesAtOnce) {
-      if (waiting.length >= hashesWaiting) throw new MusterError('too-busy', 'too many sign-ins at once');
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    } else running += 1;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running -= 1;
-    }
-  };
-};
 
 /** The most that any policy looks back. */
 const historyKept = 24;
 
 /** Opens the passwords; the vault must be migrated. */
 export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> => {
-  const atOnce = limited();
-  const hashOf = (password: string) => atOnce(() => hash(normalPassword(password), cost));
-  const decoy = await hashOf(newSecret());
+  const hashing = await openPasswordHashing();
   const now = () => isoTime(clock());
   const store = async ({ tenantId, accountId }: PasswordOwner, password: string, mustChange: boolean) => {
-    const hashed = await hashOf(password);
+    const hashed = await hashing.hash(password);
     await transaction(sql, async (tx) => {
       // One-time passwords were nobody's choice: they are not remembered.
       await tx`
@@ -108,9 +81,8 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
             select hash, must_change as "mustChange", issued_at as since from vault.passwords
             where tenant_id = ${owner.tenantId} and account_id = ${owner.accountId}`
         : [];
-      const matches = await atOnce(() => verify(row?.hash ?? decoy, normalPassword(password)));
       return {
-        valid: row !== undefined && matches,
+        valid: await hashing.matches(row?.hash, password),
         mustChange: row?.mustChange ?? false,
         since: row?.since ?? null,
       };
@@ -121,7 +93,7 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
         select hash from vault.passwords where tenant_id = ${tenantId} and account_id = ${accountId}
         union all (select hash from vault.password_history
           where tenant_id = ${tenantId} and account_id = ${accountId} order by at desc limit ${count - 1})`;
-      for (const row of rows) if (await atOnce(() => verify(row.hash, normalPassword(password)))) return true;
+      for (const row of rows) if (await hashing.matches(row.hash, password)) return true;
       return false;
     },
     choose: (owner, password) => store(owner, password, false),
@@ -132,7 +104,7 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
     },
     async issueFirst({ tenantId, accountId }) {
       const password = newCode();
-      const hashed = await hashOf(password);
+      const hashed = await hashing.hash(password);
       const issuedBefore = isoTime(clock() - reissueAfterMs);
       const rows = await sql`
         insert into vault.passwords as known (tenant_id, account_id, hash, must_change, issued_at)

@@ -4,14 +4,24 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { email, name } from '../text.ts';
+import { type RoleId, roleId, type TenantId, tenantId } from '../ids.ts';
+import { supportLevel } from '../tenant/tenant.ts';
+import { email, name, time } from '../text.ts';
 import { type Role, role } from './roles.ts';
 
+/** A built-in role, or one of the tenant's own by its id. Exactly one per account. */
+export const anyRole = z.union([role, roleId]);
+export type AnyRole = Role | RoleId;
+
 export const accountEvents = defineEvents('account', {
-  AccountCreated: z.strictObject({ email, name, role }),
+  AccountCreated: z.strictObject({ email, name, role: anyRole }),
+  AccountRoleChanged: z.strictObject({ role: anyRole }),
   AccountPasswordChanged: z.strictObject({ mustChange: z.boolean() }),
   AccountDisabled: z.strictObject({}),
   AccountEnabled: z.strictObject({}),
+  /** An operator entered, or left, a tenant by the support access that it grants. */
+  AccountEnteredTenant: z.strictObject({ tenantId, level: supportLevel, until: time }),
+  AccountLeftTenant: z.strictObject({ tenantId, reason: z.enum(['left', 'revoked']) }),
 });
 
 export type AccountEvent = EventOf<typeof accountEvents>;
@@ -22,24 +32,39 @@ export type AccountState =
       readonly status: 'enabled' | 'disabled';
       readonly email: string;
       readonly name: string;
-      readonly role: Role;
+      readonly role: AnyRole;
       /** True while the password is the one-time first password. */
       readonly mustChangePassword: boolean;
+      /** Since when nobody else had the account in hand: its creation, role, one-time password or enabling. */
+      readonly trustedSince: string;
+      /** Tenants that an operator entered and has not left; the support access itself may have ended. */
+      readonly inTenants: readonly TenantId[];
     };
 
 export const initialAccount: AccountState = { status: 'none' };
 
 /** Folds one fact into the state. */
-export const evolveAccount = (state: AccountState, { type, data }: Fact<AccountEvent>): AccountState => {
-  if (type === 'AccountCreated') return { status: 'enabled', mustChangePassword: false, ...data };
+export const evolveAccount = (state: AccountState, { type, data, at }: Fact<AccountEvent>): AccountState => {
+  if (type === 'AccountCreated')
+    return { status: 'enabled', mustChangePassword: false, trustedSince: at, inTenants: [], ...data };
   if (state.status === 'none') return state;
   switch (type) {
+    case 'AccountRoleChanged':
+      return { ...state, role: data.role, trustedSince: at };
     case 'AccountPasswordChanged':
-      return { ...state, mustChangePassword: data.mustChange };
+      return {
+        ...state,
+        mustChangePassword: data.mustChange,
+        trustedSince: data.mustChange ? at : state.trustedSince,
+      };
     case 'AccountDisabled':
       return { ...state, status: 'disabled' };
     case 'AccountEnabled':
-      return { ...state, status: 'enabled' };
+      return { ...state, status: 'enabled', trustedSince: at };
+    case 'AccountEnteredTenant':
+      return { ...state, inTenants: [...new Set([...state.inTenants, data.tenantId])] };
+    case 'AccountLeftTenant':
+      return { ...state, inTenants: state.inTenants.filter((id) => id !== data.tenantId) };
     default:
       return never(type);
   }

@@ -2,20 +2,33 @@
  * Commands and decisions of an account. Called through platform/handle.ts by api/graphql/account.ts and the CLI.
  */
 import { type Decider, type Decision, never } from '../decider.ts';
+import type { TenantId } from '../ids.ts';
 import { refuse } from '../refusals.ts';
+import type { SupportLevel } from '../tenant/tenant.ts';
 import {
   type AccountEvent,
   type AccountState,
+  type AnyRole,
   accountEvents,
   evolveAccount,
   initialAccount,
 } from './account.ts';
-import type { Role } from './roles.ts';
+
+/** Which tenant an operator enters, and as what; `until` is ISO 8601, UTC. */
+interface Entry {
+  readonly tenantId: TenantId;
+  readonly level: SupportLevel;
+  readonly until: string;
+}
 
 export type AccountCommand =
-  | { readonly type: 'CreateAccount'; readonly email: string; readonly name: string; readonly role: Role }
+  | { readonly type: 'CreateAccount'; readonly email: string; readonly name: string; readonly role: AnyRole }
+  | { readonly type: 'ChangeAccountRole'; readonly role: AnyRole }
   | { readonly type: 'ChangeAccountPassword'; readonly mustChange: boolean }
-  | { readonly type: 'DisableAccount' }
+  /** `last`: no other enabled account has its role, and the tenant needs one. */
+  | { readonly type: 'DisableAccount'; readonly last: boolean }
+  | ({ readonly type: 'EnterTenant' } & Entry)
+  | { readonly type: 'LeaveTenant'; readonly tenantId: TenantId; readonly reason: 'left' | 'revoked' }
   | { readonly type: 'EnableAccount' };
 
 /** Decides one command: see the refusals it names. */
@@ -27,13 +40,28 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
   }
   if (state.status === 'none') return refuse('account-missing');
   switch (command.type) {
+    case 'ChangeAccountRole':
+      if (state.role === command.role) return [];
+      return [{ type: 'AccountRoleChanged', data: { role: command.role } }];
     case 'ChangeAccountPassword':
       if (state.status === 'disabled') return refuse('account-disabled');
       return [{ type: 'AccountPasswordChanged', data: { mustChange: command.mustChange } }];
     case 'DisableAccount':
-      return state.status === 'disabled' ? [] : [{ type: 'AccountDisabled', data: {} }];
+      if (state.status === 'disabled') return [];
+      return command.last
+        ? refuse('last-administrator', { field: 'accountId' })
+        : [{ type: 'AccountDisabled', data: {} }];
     case 'EnableAccount':
       return state.status === 'enabled' ? [] : [{ type: 'AccountEnabled', data: {} }];
+    case 'EnterTenant': {
+      if (state.status === 'disabled') return refuse('account-disabled');
+      const { type: _, ...data } = command;
+      return [{ type: 'AccountEnteredTenant', data }];
+    }
+    case 'LeaveTenant': {
+      const { type: _, ...data } = command;
+      return state.inTenants.includes(command.tenantId) ? [{ type: 'AccountLeftTenant', data }] : [];
+    }
     default:
       return never(command);
   }
@@ -41,7 +69,7 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
 
 export const accountDecider: Decider<AccountState, AccountCommand, AccountEvent> = {
   events: accountEvents,
-  stateVersion: 1,
+  stateVersion: 2,
   initial: initialAccount,
   evolve: evolveAccount,
   decide: decideAccount,

@@ -9,7 +9,11 @@ export const permissions = {
   'account.manage': 'Create, disable and enable accounts, and reset their passwords.',
   'account.read': 'See the accounts of the tenant.',
   'alert.read': 'See alerts.',
+  'api-key.manage': 'Create and revoke API keys.',
+  'api-key.read': 'See API keys, without their secrets.',
   'app.read': 'See the apps that devices report.',
+  'approval.decide': 'Approve or refuse what others asked to do to many devices.',
+  'approval.read': 'See what waits for approval, and what was approved.',
   'audit.read': 'See the audit trail and follow the events of the tenant.',
   'compliance-policy.manage': 'Create, revise, assign and retire compliance policies.',
   'compliance-policy.read': 'See compliance policies and the rules there are.',
@@ -17,22 +21,32 @@ export const permissions = {
   'device.manage': 'Register and rename devices, assign policies, change groups and mail access.',
   'device.read': 'See devices, their inventory, tasks and verdicts.',
   'device.wipe': 'Wipe and unenrol devices.',
+  'directory.manage': 'Configure the LDAP directory of the tenant.',
+  'directory.read': 'See the settings of the directory and look people up in it.',
   'enrolment.manage': 'Create and revoke enrolment codes.',
   'enrolment.read': 'See enrolments.',
   'group.manage': 'Create, rename and assign device groups.',
   'group.read': 'See device groups.',
   'operator.jobs': 'See, retry and discard jobs that failed for good, of the whole installation.',
-  'operator.tenants': 'See, create, change and suspend tenants of the installation.',
+  'operator.licence': 'See and activate the licence, and split its seats among tenants.',
+  'operator.support': 'Enter tenants that grant support access.',
+  'operator.templates': 'Define templates and deploy them to tenants.',
+  'operator.tenants': 'See, create, change, suspend and delete tenants of the installation.',
   'policy.manage': 'Create, revise and retire policies.',
   'policy.read': 'See policies.',
   'proxy.manage': 'Register and revoke EAS proxies.',
   'proxy.read': 'See EAS proxies.',
   'sign-in.manage': 'Change how accounts sign in: passwords, sessions, addresses, challenge.',
+  'role.manage': 'Create, change and retire roles of the tenant, and give roles to accounts.',
+  'role.read': 'See roles and what they allow.',
+  'support.manage': 'Grant the operator time-limited support access, and revoke it.',
   'task-bundle.manage': 'Create, revise and retire task bundles.',
   'task-bundle.read': 'See task bundles, their transfers and the types of task.',
   'task-bundle.transfer': 'Transfer task bundles to devices and groups.',
   'tenant.manage': 'Change the settings of the tenant.',
   'tenant.read': 'See the tenant and its settings.',
+  'user.manage': 'Create, change, import and remove users, and put them into user groups.',
+  'user.read': 'See users and user groups.',
 } as const;
 
 /** One thing that can be allowed. */
@@ -43,6 +57,12 @@ export const permissionNames = Object.keys(permissions) as [Permission, ...Permi
 
 /** Schema of a permission. */
 export const permission = z.enum(permissionNames);
+
+/** The permission to read what `name` lets change; none where there is nothing to read. */
+export const readOf = (name: Permission): Permission[] => {
+  const read = `${name.slice(0, name.lastIndexOf('.'))}.read`;
+  return permissionNames.filter((known) => known === read);
+};
 
 /** Whether it concerns the installation as a whole: such a permission exists in the operator tenant only. */
 export const isOperatorPermission = (name: Permission): boolean => name.startsWith('operator.');

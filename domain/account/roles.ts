@@ -10,11 +10,22 @@ const reads = ofTenants.filter((name) => name.endsWith('.read'));
 /** What lets a person give away rights or change what everybody in the tenant depends on. */
 const ownership: readonly Permission[] = [
   'account.manage',
+  'api-key.manage',
+  'approval.decide',
+  'directory.manage',
   'proxy.manage',
+  'role.manage',
   'sign-in.manage',
+  'support.manage',
   'tenant.manage',
 ];
-const internal: readonly Permission[] = ['account.read', 'audit.read'];
+const internal: readonly Permission[] = [
+  'account.read',
+  'api-key.read',
+  'approval.read',
+  'audit.read',
+  'role.read',
+];
 
 /** Built-in role → title, for whom it is, what it allows. `operator` exists in the operator tenant only. */
 export const roles = {
@@ -94,3 +105,17 @@ const sets = new Map<Role, ReadonlySet<Permission>>(
 /** What the role allows. */
 export const permissionsOf = (name: Role): ReadonlySet<Permission> =>
   sets.get(name) as ReadonlySet<Permission>;
+
+/** What support never may: what would outlast its grant, such as accounts and tokens. */
+const withheldFromSupport: readonly Permission[] = [
+  'account.manage',
+  'api-key.manage',
+  'approval.decide',
+  'proxy.manage',
+  'role.manage',
+  'support.manage',
+];
+
+/** What an operator may in a tenant that grants support access, as an account of that role would. */
+export const supportPermissionsOf = (name: Role): ReadonlySet<Permission> =>
+  new Set([...permissionsOf(name)].filter((permission) => !withheldFromSupport.includes(permission)));

@@ -6,6 +6,7 @@ import type { EffectiveCompliancePolicy } from '../compliance/evaluate.ts';
 import type { EnrolmentId, GroupId, PolicyId, TaskBundleId, TaskId, TransferId } from '../ids.ts';
 import type { PolicyState } from '../policy/policy.ts';
 import type { Task } from '../task-bundle/tasks/index.ts';
+import type { TenantStanding } from '../tenant/standing.ts';
 import type { Ownership, Platform } from '../text.ts';
 import type { MailAccess, PushAddress, PushProviderName } from './device.ts';
 import type { AppsDelta, Inventory } from './inventory.ts';
@@ -69,6 +70,8 @@ export interface QueueTasks {
   readonly tasks: readonly (Task & { readonly taskId: TaskId })[];
   /** The policies that tasks of type `assign-policy` name, by id. */
   readonly policies: ReadonlyMap<string, PolicyState>;
+  /** What the tenant may still begin. */
+  readonly standing?: TenantStanding | undefined;
 }
 
 export type DeviceCommand =
@@ -80,6 +83,8 @@ export type DeviceCommand =
   | { readonly type: 'AssignPolicy'; readonly policyId: PolicyId; readonly policy: PolicyState }
   | { readonly type: 'UnassignPolicy'; readonly policyId: PolicyId }
   | { readonly type: 'CancelTask'; readonly taskId: TaskId; readonly reason: string }
+  /** null takes the device off its user. */
+  | { readonly type: 'AssignDeviceUser'; readonly userEmail: string | null }
   | { readonly type: 'SetMailAccess'; readonly access: MailAccess }
   | ({ readonly type: 'JoinGroup'; readonly groupId: GroupId | null } & Evaluated)
   /** Reaches the verdict again and expires tasks: by schedule, or after the compliance policy changed. */

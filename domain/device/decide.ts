@@ -165,6 +165,10 @@ export const decideDevice = (command: DeviceCommand, state: DeviceState): Decisi
       return queueTasks(command, state);
     case 'CancelTask':
       return cancelTask(command, state);
+    case 'AssignDeviceUser':
+      return state.userEmail === command.userEmail
+        ? []
+        : [{ type: 'DeviceUserAssigned', data: { userEmail: command.userEmail } }];
     case 'SetMailAccess':
       return state.mailAccess === command.access
         ? []

@@ -84,6 +84,7 @@ export const deviceEvents = defineEvents('device', {
     throughRevision: z.int().min(0),
   }),
   DeviceJoinedGroup: z.strictObject({ groupId: groupId.nullable() }),
+  DeviceUserAssigned: z.strictObject({ userEmail: email.nullable() }),
   DeviceMailAccessSet: z.strictObject({ access: mailAccess }),
   DevicePolicyAssigned: z.strictObject({ policyId, policyType }),
   DevicePolicyUnassigned: z.strictObject({ policyId, policyType }),
@@ -289,6 +290,8 @@ export const evolveDevice = (state: DeviceState, fact: Fact<DeviceEvent>): Devic
       };
     case 'DeviceJoinedGroup':
       return { ...state, groupId: data.groupId };
+    case 'DeviceUserAssigned':
+      return { ...state, userEmail: data.userEmail };
     case 'DeviceMailAccessSet':
       return { ...state, mailAccess: data.access };
     case 'DevicePolicyAssigned':

@@ -8,6 +8,7 @@ import type { PolicyState } from '../policy/policy.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import type { OpenTask } from '../task-bundle/compose.ts';
 import { taskTypeOf } from '../task-bundle/tasks/index.ts';
+import { standingFault } from '../tenant/standing.ts';
 import type { QueueTasks, TaskResult } from './commands.ts';
 import type { DeviceEvent, DeviceState } from './device.ts';
 import { type Draft, draftOf, record } from './draft.ts';
@@ -54,6 +55,8 @@ export const queueTasks = (command: QueueTasks, state: DeviceState): Decision<De
     return refuse(state.status === 'unenrolled' ? 'device-retired' : 'device-not-enrolled', {
       field: 'deviceId',
     });
+  const fault = standingFault(command.standing, now, state.platform);
+  if (fault) return fault;
   const draft = draftOf(state, now);
   for (const { taskId, type, parameters } of command.tasks) {
     if (!taskTypeOf(type).platforms.includes(state.platform)) {

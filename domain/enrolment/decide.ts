@@ -5,6 +5,7 @@
 import { type Decider, type Decision, type EventOf, never } from '../decider.ts';
 import type { DeviceId } from '../ids.ts';
 import { refuse } from '../refusals.ts';
+import { standingFault, type TenantStanding } from '../tenant/standing.ts';
 import type { Platform } from '../text.ts';
 import {
   type EnrolmentEvent,
@@ -25,6 +26,8 @@ export type EnrolmentCommand =
       readonly deviceId: DeviceId;
       readonly platform: Platform;
       readonly requestId: string;
+      /** What the tenant may still begin. */
+      readonly standing?: TenantStanding | undefined;
     }
   | { readonly type: 'RevokeEnrolment' };
 
@@ -42,7 +45,7 @@ export const decideEnrolment = (
   }
   if (state.status === 'none') return refuse('enrolment-missing', { field: 'code' });
   switch (command.type) {
-    case 'UseEnrolment':
+    case 'UseEnrolment': {
       if (state.status === 'used')
         return state.requestId === command.requestId ? [] : refuse('enrolment-used', { field: 'code' });
       if (state.status === 'revoked') return refuse('enrolment-revoked', { field: 'code' });
@@ -54,12 +57,15 @@ export const decideEnrolment = (
           detail: `the code is for ${state.platform}`,
         });
       }
+      const fault = standingFault(command.standing, command.now, command.platform);
+      if (fault) return fault;
       return [
         {
           type: 'EnrolmentUsed',
           data: { deviceId: state.deviceId ?? command.deviceId, requestId: command.requestId },
         },
       ];
+    }
     case 'RevokeEnrolment':
       if (state.status === 'used') return refuse('enrolment-used');
       return state.status === 'revoked' ? [] : [{ type: 'EnrolmentRevoked', data: {} }];

@@ -54,6 +54,7 @@ const count = z.int().min(1);
 
 /** Why sessions ended before their time. */
 export const sessionEnd = z.enum([
+  'role-changed',
   'signed-out',
   'revoked',
   'password-changed',

@@ -35,7 +35,7 @@ export type TaskBundleCommand =
   | { readonly type: 'TransferTaskBundle'; readonly transferId: TransferId; readonly target: TransferTarget };
 
 /** Refuses tasks that exclude each other, or that a platform of the bundle does not know. */
-const faultOf = (tasks: readonly Task[], platforms: readonly Platform[]): Refusal | undefined => {
+export const bundleFault = (tasks: readonly Task[], platforms: readonly Platform[]): Refusal | undefined => {
   const types = new Set<string>(tasks.map((task) => task.type));
   for (const { type, excludes = [], platforms: known } of tasks.map((task) => taskTypeOf(task.type))) {
     const excluded = excludes.find((other) => types.has(other));
@@ -57,7 +57,7 @@ export const decideTaskBundle = (
     if (state.status !== 'none') return same(state.tasks, command.tasks) ? [] : refuse('name-taken');
     const { type: _, name, platforms, tasks } = command;
     return (
-      faultOf(tasks, platforms) ?? [
+      bundleFault(tasks, platforms) ?? [
         { type: 'TaskBundleCreated', data: { name, platforms: [...platforms], tasks: [...tasks] } },
       ]
     );
@@ -76,7 +76,7 @@ export const decideTaskBundle = (
         });
       }
       return (
-        faultOf(command.tasks, state.platforms) ?? [
+        bundleFault(command.tasks, state.platforms) ?? [
           { type: 'TaskBundleRevised', data: { version: state.version + 1, tasks: [...command.tasks] } },
         ]
       );

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { deviceId, groupId, transferId } from '../ids.ts';
+import { deviceId, groupId, transferId, userGroupId } from '../ids.ts';
 import { name, type Platform, platform } from '../text.ts';
 import { type Task, task } from './tasks/index.ts';
 
@@ -12,6 +12,8 @@ import { type Task, task } from './tasks/index.ts';
 export const transferTarget = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('device'), deviceId }),
   z.strictObject({ kind: z.literal('group'), groupId }),
+  /** Every device of every user in the group. */
+  z.strictObject({ kind: z.literal('user-group'), userGroupId }),
 ]);
 export type TransferTarget = z.infer<typeof transferTarget>;
 

@@ -7,7 +7,7 @@ import { MusterError } from '../../platform/errors.ts';
 import { clientFor } from '../postgres/client.ts';
 import { boolArray, byteaArray, int4Array, int8Array, textArray, uuidArray } from './binary-array.ts';
 import { checksumOf, type StoredEvent } from './event.ts';
-import { ddl, layout, writerLock } from './schema.ts';
+import { ddl, layout, scavengedChannel, writerLock } from './schema.ts';
 
 /** An event with the interned number of its stream. */
 export interface Row {
@@ -34,6 +34,8 @@ export interface Journal {
   readonly end: JournalEnd;
   /** Inserts all or nothing in one statement; resolved means on disk. Rejects with PostgreSQL's error. */
   insert(rows: readonly Row[], newStreams: readonly NewStream[]): Promise<void>;
+  /** Calls `listener` with the position up to which a scavenger has removed events. */
+  onScavenged(listener: (position: bigint) => void): void;
   /** Resolves when the connection is gone, and the lock with it. */
   readonly lost: Promise<void>;
   isLost(): boolean;
@@ -131,9 +133,13 @@ export const openJournal = async (databaseUrl: string, rememberedIds: number): P
     await client.query('set client_min_messages = warning');
     await client.query(ddl);
     await checkLayout(client);
+    await client.query(`listen ${scavengedChannel}`);
     const end = await readEnd(client, rememberedIds);
     return {
       end,
+      onScavenged: (listener) => {
+        client.on('notification', ({ payload }) => listener(BigInt(payload ?? 0)));
+      },
       lost,
       isLost: () => isLost,
       insert: async (rows, newStreams) => {

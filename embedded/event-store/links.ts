@@ -5,9 +5,14 @@
 import type { Sql } from '../../platform/sql.ts';
 import type { StoredEvent } from './event.ts';
 import { rangeOf } from './reader.ts';
-import type { StreamCache } from './stream-cache.ts';
+import type { Pair, StreamCache } from './stream-cache.ts';
 
-/** What a client gets: the event, and the link that led to it. `event` is missing when the target is gone. */
+/** Whether whoever reads may see events of `stream`, whose metadata `pair` holds. */
+export type MayRead = (stream: string, pair: Pair) => boolean;
+
+/**
+ * What a client gets: the event, and the link that led to it. `event` is missing when the target is gone or withheld.
+ */
 export interface Resolved {
   readonly event: StoredEvent | undefined;
   readonly link: StoredEvent | undefined;
@@ -44,11 +49,12 @@ const readTargets = async (sql: Sql, targets: readonly Target[]): Promise<Map<st
 export const asTheyAre = (events: readonly StoredEvent[]): Resolved[] =>
   events.map((event) => ({ event, link: undefined }));
 
-/** Resolves the links among `events`. Deleted, truncated and expired targets count as gone. */
+/** Resolves the links among `events`. Deleted, truncated and expired targets count as gone; so do forbidden ones. */
 export const resolveLinks = async (
   sql: Sql,
   cache: StreamCache,
   events: readonly StoredEvent[],
+  mayRead?: MayRead,
 ): Promise<Resolved[]> => {
   if (!events.some((event) => event.type === '$>')) return asTheyAre(events);
   const targets = events.flatMap((event) => (event.type === '$>' ? (targetOf(event) ?? []) : []));
@@ -56,7 +62,10 @@ export const resolveLinks = async (
   const names = [...new Set(targets.map((target) => target.stream))];
   const pairs = await cache.committedMany(names);
   const ranges = new Map(
-    names.map((name, index) => [name, rangeOf(name, pairs[index] as (typeof pairs)[number])]),
+    names.map((name, index) => {
+      const pair = pairs[index] as Pair;
+      return [name, !mayRead || mayRead(name, pair) ? rangeOf(name, pair) : undefined];
+    }),
   );
   return events.map((event) => {
     if (event.type !== '$>') return { event, link: undefined };

@@ -15,8 +15,8 @@ import type { NewStream, Row } from './journal.ts';
 import { deletedMetadata, isSoftDeleted, readSettings, withTruncateBefore } from './settings.ts';
 import type { Head, Pair } from './stream-cache.ts';
 
-/** What a client asks for. */
-export type WriteRequest =
+/** What a client asks for; `may` tells whether it is allowed, given the stream's metadata. Without it, it is. */
+export type WriteRequest = { readonly may?: ((pair: Pair) => boolean) | undefined } & (
   | {
       readonly kind: 'append';
       readonly stream: string;
@@ -34,7 +34,8 @@ export type WriteRequest =
       readonly stream: string;
       readonly expected: Expected;
       readonly eventId: string;
-    };
+    }
+);
 
 /** Source of the next numbers; `created` is the time of the write in ticks. */
 export interface Numbers {

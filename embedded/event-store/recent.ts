@@ -12,6 +12,8 @@ export interface Recent {
   publish(events: readonly StoredEvent[]): void;
   /** Forgets the events and moves the end of the log to `last`. */
   reset(last: bigint): void;
+  /** Forgets the events up to `position`, because some of them were scavenged: who wants them has to ask SQL. */
+  forget(position: bigint): void;
   /** Up to `limit` events after `position`; `undefined` when some of them are no longer in memory. */
   after(position: bigint, limit: number): StoredEvent[] | undefined;
   /** Resolves when an event after `position` is committed (of `stream` alone, if given) or `signal` aborts. */
@@ -31,13 +33,15 @@ export const openRecent = (maxEvents: number, maxBytes: number): Recent => {
   const waitingForAny = new Set<Wake>();
   const waitingForStream = new Map<string, Set<Wake>>();
 
+  const drop = (): void => {
+    const gone = events[start] as StoredEvent;
+    floor = gone.position;
+    bytes -= sizeOf(gone);
+    start += 1;
+  };
+
   const trim = (): void => {
-    while (start < events.length && (events.length - start > maxEvents || bytes > maxBytes)) {
-      const gone = events[start] as StoredEvent;
-      floor = gone.position;
-      bytes -= sizeOf(gone);
-      start += 1;
-    }
+    while (start < events.length && (events.length - start > maxEvents || bytes > maxBytes)) drop();
     if (start > 4096 && start > events.length / 2) {
       events = events.slice(start);
       start = 0;
@@ -106,6 +110,9 @@ export const openRecent = (maxEvents: number, maxBytes: number): Recent => {
       end = last;
       wakeAll(waitingForAny);
       for (const waiters of [...waitingForStream.values()]) wakeAll(waiters);
+    },
+    forget: (position) => {
+      while (start < events.length && (events[start] as StoredEvent).position <= position) drop();
     },
     after: (position, limit) => {
       if (position < floor) return undefined;

@@ -3,12 +3,17 @@
  * comes back. Read by stream-cache.ts, applied by reader.ts.
  */
 import { deletedTruncateBefore } from './event.ts';
+import { readAcl, type StreamAcl } from './security/acl.ts';
 
-/** The limits that reads apply. Absent means unlimited. `maxAgeSeconds` counts back from the moment of reading. */
+/**
+ * The limits that reads apply. Absent means unlimited. `maxAgeSeconds` counts back from the moment of reading. `acl`
+ * counts over TLS only.
+ */
 export interface StreamSettings {
   readonly maxCount?: bigint;
   readonly maxAgeSeconds?: bigint;
   readonly truncateBefore?: bigint;
+  readonly acl?: StreamAcl;
 }
 
 /** A metastream keeps its newest event only, as on the real server. */
@@ -38,10 +43,12 @@ export const readSettings = (raw: Uint8Array | undefined): StreamSettings => {
   const maxCount = toCount(parsed['$maxCount']);
   const maxAgeSeconds = toCount(parsed['$maxAge']);
   const truncateBefore = toCount(parsed['$tb']);
+  const acl = readAcl(parsed['$acl']);
   return {
     ...(maxCount === undefined || maxCount === 0n ? {} : { maxCount }),
     ...(maxAgeSeconds === undefined || maxAgeSeconds === 0n ? {} : { maxAgeSeconds }),
     ...(truncateBefore === undefined ? {} : { truncateBefore }),
+    ...(acl === undefined ? {} : { acl }),
   };
 };
 

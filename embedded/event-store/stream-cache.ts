@@ -76,7 +76,8 @@ const toPair = (row: HeadRow): Pair => {
   };
 };
 
-const readPairs = async (sql: Sql, keys: readonly string[]): Promise<Map<string, Pair>> => {
+/** The committed states of original streams, by name. */
+export const readPairs = async (sql: Sql, keys: readonly string[]): Promise<Map<string, Pair>> => {
   const rows = await sql<HeadRow[]>`
     select n.name, s.id, h.revision, m.id as meta_id, mh.revision as meta_revision, mh.data as meta_data
     from unnest(${sql.array([...keys], 1009)}::text[], ${sql.array(keys.map(metastreamOf), 1009)}::text[]) n(name, meta_name)

@@ -1,10 +1,12 @@
 /**
  * Re-reads the whole log and says what is wrong with it: checksums, numbering, pages that PostgreSQL cannot read.
- * Called by `muster eventstore verify`. Reads only, so a store may go on serving meanwhile.
+ * Called by `muster eventstore verify`. Reads only, so a store may go on serving meanwhile, and a scavenge too.
  */
-import { MusterError } from '../../platform/errors.ts';
 import type { Sql } from '../../platform/sql.ts';
 import { checksumOf, type StoredEvent, sizeOf, tombstoneRevision } from './event.ts';
+import { expectLog, hasTable, isDamage, withoutHoles } from './log-table.ts';
+import { type Names, openNames } from './verify-names.ts';
+import { countMissing, readMisnumbered } from './verify-numbering.ts';
 
 /** One thing that is wrong. `stream` and `revision` are missing where the event itself cannot be read. */
 export interface Finding {
@@ -24,117 +26,149 @@ export interface Verification {
   readonly findings: readonly Finding[];
 }
 
-/** Where the reading has come to. */
-export type Progress = (read: number, position: bigint, lastPosition: bigint) => void;
+/** Where the reading has come to. The last position is unknown while the page that holds it cannot be read. */
+export type Progress = (read: number, position: bigint, lastPosition: bigint | undefined) => void;
 
 interface Row extends Omit<StoredEvent, 'stream'> {
-  readonly stream: string | null;
+  readonly stream: bigint;
   readonly checksum: number;
 }
+
+type Report = (finding: Finding) => void;
 
 const maxFindings = 100;
 const maxPage = 2_000;
 const maxPageBytes = 8 * 1024 * 1024;
+/** Far more than one damaged page holds: so many failures in a row mean that the index is gone. */
+const maxUnreadableInARow = 10_000;
 
-/** PostgreSQL's word for a page or an index it cannot make sense of (class XX: data_corrupted, index_corrupted). */
-const isDamage = (error: unknown): boolean => /^XX/.test(String((error as { code?: unknown }).code ?? ''));
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Damage becomes a finding at `position`; anything else is thrown on. */
+const asFinding = (error: unknown, position: bigint, what: string): Finding => {
+  if (!isDamage(error)) throw error;
+  return { position, problem: `${what}${messageOf(error)}` };
+};
 
 const readPage = (sql: Sql, from: bigint, to: bigint, limit: number): Promise<Row[]> =>
   sql<Row[]>`
-    select e.position, s.name as stream, e.revision, e.created, e.id, e.json, e.type, e.data, e.metadata, e.checksum
-    from event_store.events e left join event_store.streams s on s.id = e.stream
-    where e.position between ${from.toString()} and ${to.toString()} order by e.position limit ${limit}`;
+    select position, stream, revision, created, id, json, type, data, metadata, checksum
+    from event_store.events
+    where position between ${from.toString()} and ${to.toString()} order by position limit ${limit}`;
 
 /** Fewer rows the next time when these were large: a page of events of 1 MiB each must not fill the memory. */
 const nextSize = (size: number, bytes: number): number =>
   bytes > maxPageBytes ? Math.max(1, size >> 1) : Math.min(maxPage, size << 1);
 
-const problemOf = (row: Row): string | undefined => {
-  if (row.stream === null) return 'its stream has no name';
-  return checksumOf({ ...row, stream: row.stream }) === row.checksum
-    ? undefined
-    : 'its checksum does not agree with what is stored';
+/** Pages of events up to `to`, around those that cannot be read, which are reported. */
+async function* readEvents(sql: Sql, to: bigint, report: Report): AsyncGenerator<Row[]> {
+  let size = 128;
+  let unreadable = 0;
+  for (let from = 0n; from <= to; ) {
+    let rows: Row[];
+    try {
+      rows = withoutHoles(await readPage(sql, from, to, size));
+    } catch (error) {
+      const finding = asFinding(error, from, '');
+      // Narrows down to the one event, and goes on behind it: what is whole is still worth knowing.
+      if (size > 1) {
+        size >>= 1;
+        continue;
+      }
+      report(finding);
+      unreadable += 1;
+      from += 1n;
+      if (unreadable < maxUnreadableInARow) continue;
+      report({ position: from, problem: `nothing behind ${unreadable} unreadable events was looked at` });
+      return;
+    }
+    const last = rows.at(-1);
+    if (!last) return;
+    yield rows;
+    unreadable = 0;
+    from = last.position + 1n;
+    size = nextSize(
+      size,
+      rows.reduce((sum, row) => sum + sizeOf(row), 0),
+    );
+  }
+}
+
+/** The last position; `undefined`, and a finding, when the page that holds it cannot be read. */
+const readLast = async (sql: Sql, report: Report): Promise<bigint | undefined> => {
+  try {
+    const [end] = await sql<{ last: bigint | null }[]>`select max(position) as last from event_store.events`;
+    return end?.last ?? 0n;
+  } catch (error) {
+    report(asFinding(error, 0n, 'the end of the log cannot be read: '));
+    return undefined;
+  }
 };
 
-/** Events whose revision does not follow the one before it in the stream, or lies before it in the log. */
-const readMisnumbered = (sql: Sql, to: bigint) =>
-  sql<{ position: bigint; stream: string | null; revision: bigint }[]>`
-    select e.position, s.name as stream, e.revision
-    from (
-      select position, stream, revision, lag(revision) over each as before, lag(position) over each as position_before
-      from event_store.events where position <= ${to.toString()}
-      window each as (partition by stream order by revision)
-    ) e left join event_store.streams s on s.id = e.stream
-    where e.revision <> coalesce(e.before + 1, 0) and e.revision <> ${tombstoneRevision.toString()}
-      or e.position <= e.position_before
-    order by e.position`;
+const placeOf = (row: Pick<Row, 'position' | 'stream' | 'revision'>, names: Names) => {
+  const name = names.of(row.stream);
+  return {
+    position: row.position,
+    ...(typeof name === 'string' ? { stream: name } : {}),
+    revision: row.revision,
+  };
+};
+
+const checkRow = (row: Row, names: Names, report: Report): void => {
+  const name = names.of(row.stream);
+  if (typeof name !== 'string') report({ ...placeOf(row, names), ...name });
+  else if (checksumOf({ ...row, stream: name }) !== row.checksum)
+    report({ ...placeOf(row, names), problem: 'its checksum does not agree with what is stored' });
+};
+
+const checkNumbering = async (sql: Sql, names: Names, last: bigint, report: Report): Promise<void> => {
+  const hasRecord = await hasTable(sql, 'scavenged');
+  try {
+    const misnumbered = withoutHoles(await readMisnumbered(sql, hasRecord));
+    await names.load(misnumbered.map((row) => row.stream));
+    for (const row of misnumbered)
+      report({
+        ...placeOf(row, names),
+        problem: 'it does not follow the event before it in its stream',
+      });
+    const named = misnumbered.reduce((sum, row) => sum + row.gap, 0n);
+    const missing = (await countMissing(sql, hasRecord)) - named;
+    if (missing !== 0n)
+      report({
+        position: last,
+        problem:
+          missing > 0n
+            ? `events missing from the log that no scavenge has removed: ${missing}`
+            : `events recorded as removed by a scavenge that are still there, or are missing at the end of the log: ${-missing}`,
+      });
+  } catch (error) {
+    report(asFinding(error, 0n, 'the numbering could not be checked: '));
+  }
+};
 
 /** Verifies everything that is committed at the moment of the call. Rejects only when PostgreSQL cannot be asked. */
 export const verifyLog = async (sql: Sql, progress: Progress = () => {}): Promise<Verification> => {
   const findings: Finding[] = [];
   let faults = 0;
-  const report = (finding: Finding): void => {
+  const report: Report = (finding) => {
     faults += 1;
     if (findings.length < maxFindings) findings.push(finding);
   };
-  const [table] = await sql<
-    { found: string | null }[]
-  >`select to_regclass('event_store.events')::text as found`;
-  if (!table?.found) {
-    throw new MusterError(
-      'config-invalid',
-      'This database holds no event log; check MUSTER_DATA_DIR and DATABASE_URL.',
-    );
-  }
-  const [end] = await sql<{ last: bigint | null }[]>`select max(position) as last from event_store.events`;
-  const lastPosition = end?.last ?? 0n;
+  await expectLog(sql);
+  const last = await readLast(sql, report);
+  const names = openNames(sql);
   let events = 0;
   let sizeBytes = 0;
-  let size = 128;
-  for (let from = 0n; from <= lastPosition; ) {
-    let rows: Row[];
-    try {
-      rows = await readPage(sql, from, lastPosition, size);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      // Narrows down to the one event, and goes on behind it: what is whole is still worth knowing.
-      if (size > 1) size >>= 1;
-      else {
-        report({ position: from, problem: messageOf(error) });
-        from += 1n;
-      }
-      continue;
-    }
-    for (const row of rows) {
-      const problem = problemOf(row);
-      if (problem === undefined) continue;
-      report({
-        position: row.position,
-        ...(row.stream === null ? {} : { stream: row.stream }),
-        revision: row.revision,
-        problem,
-      });
-    }
-    const bytes = rows.reduce((sum, row) => sum + sizeOf(row), 0);
+  let lastRead = 0n;
+  for await (const rows of readEvents(sql, last ?? tombstoneRevision - 1n, report)) {
+    await names.load(rows.map((row) => row.stream));
+    for (const row of rows) checkRow(row, names, report);
     events += rows.length;
-    sizeBytes += bytes;
-    from = (rows.at(-1)?.position ?? lastPosition) + 1n;
-    size = nextSize(size, bytes);
-    progress(events, from - 1n, lastPosition);
+    sizeBytes += rows.reduce((sum, row) => sum + sizeOf(row), 0);
+    lastRead = (rows.at(-1) as Row).position;
+    progress(events, lastRead, last);
   }
-  try {
-    for (const row of await readMisnumbered(sql, lastPosition)) {
-      report({
-        position: row.position,
-        ...(row.stream === null ? {} : { stream: row.stream }),
-        revision: row.revision,
-        problem: 'it does not follow the event before it in its stream',
-      });
-    }
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    report({ position: 0n, problem: `the numbering could not be checked: ${messageOf(error)}` });
-  }
+  const lastPosition = last ?? lastRead;
+  await checkNumbering(sql, names, lastPosition, report);
   return { events, sizeBytes, lastPosition, faults, findings };
 };

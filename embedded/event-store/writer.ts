@@ -22,7 +22,7 @@ import { type Entry, type Pair, type StreamCache, startedOver } from './stream-c
 export type WriteOutcome =
   | { readonly done: true; readonly revision: bigint; readonly position: bigint | undefined }
   | { readonly done: false; readonly because: 'wrong-expected-version'; readonly current: bigint }
-  | { readonly done: false; readonly because: 'stream-deleted' }
+  | { readonly done: false; readonly because: 'stream-deleted' | 'access-denied' }
   | { readonly done: false; readonly because: 'unavailable' | 'full' | 'failed'; readonly detail: string };
 
 /** The writer. */
@@ -33,7 +33,7 @@ export interface Writer {
   room(): Promise<void> | undefined;
   /** Resolves when the database stayed away or another writer took over; the process should then end. */
   readonly failed: Promise<Error>;
-  /** Lets the group on its way finish, fails the rest with `unavailable`. */
+  /** Lets the group on its way finish if it soon does, fails the rest with `unavailable`. */
   stop(): Promise<void>;
 }
 
@@ -57,6 +57,8 @@ const rereadIds = 65_536;
 const maxGroupItems = 4_096;
 const maxGroupBytes = 8 * 1024 * 1024;
 const maxWaitingBytes = 64 * 1024 * 1024;
+/** How long a group on its way may take once the writer is to stop; its callers are then told "unavailable". */
+const stopPatienceMs = 3_000;
 /** How long the database may stay away before the writer gives up. */
 const reconnectPatienceMs = 60_000;
 
@@ -109,7 +111,9 @@ export const openWriter = async (
     lastCreated = opened.end.created;
     ids = openIdMemory(rememberedIds);
     for (const one of opened.end.ids) ids.add(one.id, one.stream, one.revision, one.position);
-    if (recent.last() !== opened.end.position) recent.reset(opened.end.position);
+    // Always, because events may have been scavenged while nobody listened.
+    recent.reset(opened.end.position);
+    opened.onScavenged(recent.forget);
     void opened.lost.then(() => {
       if (state === 'up' && journal === opened) goDown('the connection to PostgreSQL was lost');
     });
@@ -191,6 +195,10 @@ export const openWriter = async (
     const { request } = job;
     if (state !== 'up') {
       job.resolve(unavailable('the event store is not writing'));
+      return;
+    }
+    if (request.may && !request.may(entry.next)) {
+      enqueue(job, entry, { done: false, because: 'access-denied' });
       return;
     }
     const decision = decide(request, entry.next, stored);
@@ -330,7 +338,9 @@ export const openWriter = async (
     stop: async () => {
       const wasUp = state === 'up';
       state = 'stopped';
+      const impatience = setTimeout(() => void journal.close().catch(() => {}), stopPatienceMs);
       await pumping;
+      clearTimeout(impatience);
       for (const job of rollBack([])) job.resolve(unavailable('the event store is shutting down'));
       if (wasUp) await journal.close().catch(() => {});
     },

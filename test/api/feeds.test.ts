@@ -237,6 +237,13 @@ test('from the beginning, an integrator sees its whole history and nothing else'
   assert.ok(!all.includes(otherWorld.deviceId) && !all.includes('tokenHash'));
 });
 
+test('a position that the log has not reached is refused: the reader must start over', async () => {
+  const feed = await events(acme.client.token, { 'last-event-id': '9000000000000000000' });
+  assert.equal(feed.status, 410);
+  assert.match((await feed.next()) ?? '', /position-beyond-log/);
+  feed.close();
+});
+
 test('the feed of events is for administrators, four at once', async () => {
   for (const token of [undefined, 'x', world.proxyToken]) {
     const refused = await events(token);

@@ -31,12 +31,12 @@ const enter = async (tenant: TenantStage) => {
 
 test('the signed-in account sees itself and its tenant', async () => {
   const { viewer } = await acme.client.query(
-    '{ viewer { accountId email role mustChangePassword tenantId tenantSlug } }',
+    '{ viewer { accountId email role { id } mustChangePassword tenantId tenantSlug } }',
   );
   assert.deepEqual(viewer, {
     accountId: acme.accountId,
     email: acme.email,
-    role: 'ADMINISTRATOR',
+    role: { id: 'administrator' },
     mustChangePassword: false,
     tenantId: acme.tenantId,
     tenantSlug: 'acme',
@@ -146,13 +146,19 @@ test('a changed password ends other sessions and must differ', async () => {
 test('an account with a one-time password may change it, see itself and sign out, nothing else', async () => {
   const created = await acme.client.mutate(
     'createAccount',
-    { email: 'Eve@Acme.example', name: 'Eve' },
+    { email: 'Eve@Acme.example', name: 'Eve', role: 'administrator' },
     'AccountPasswordPayload',
-    'oneTimePassword account { id email mustChangePassword role status }',
+    'oneTimePassword account { id email mustChangePassword role { id } status }',
   );
   assert.deepEqual(
     { ...created.account, id: '' },
-    { id: '', email: 'eve@acme.example', mustChangePassword: true, role: 'ADMINISTRATOR', status: 'ENABLED' },
+    {
+      id: '',
+      email: 'eve@acme.example',
+      mustChangePassword: true,
+      role: { id: 'administrator' },
+      status: 'ENABLED',
+    },
   );
   const session = await signIn(stage.nobody, 'acme', 'eve@acme.example', created.oneTimePassword);
   assert.equal(session.mustChangePassword, true);
@@ -167,7 +173,7 @@ test('an account with a one-time password may change it, see itself and sign out
 test('disabling an account ends its sessions; enabling lets it in again', async () => {
   const created = await acme.client.mutate(
     'createAccount',
-    { email: 'bob@acme.example', name: 'Bob' },
+    { email: 'bob@acme.example', name: 'Bob', role: 'administrator' },
     'AccountPasswordPayload',
     'oneTimePassword account { id }',
   );
@@ -207,7 +213,7 @@ test('an e-mail is unique in a tenant, not beyond', async () => {
   const create = (tenant: TenantStage, email: string) =>
     tenant.client.mutate(
       'createAccount',
-      { email, name: 'Twin' },
+      { email, name: 'Twin', role: 'administrator' },
       'AccountPasswordPayload',
       'account { id }',
     );

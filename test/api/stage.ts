@@ -13,6 +13,7 @@ import type { Clock } from '../../platform/clock.ts';
 import { readConfig, type ServerConfig, serverSettings } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { type Projector, start as startProjections } from '../../projections/main.ts';
+import { allot, license } from '../support/licence.ts';
 import { type Servers, startServers, testLog } from '../support/servers.ts';
 
 /** Anything JSON: answers are looked into field by field. */
@@ -55,7 +56,8 @@ export interface ApiStage {
   readonly operator: Client;
   /** Ends the projector alone: nothing becomes visible any more. */
   stopProjecting(): Promise<void>;
-  tenant(slug: string): Promise<TenantStage>;
+  /** Creates a tenant; `more` is said to createTenant besides. */
+  tenant(slug: string, more?: object): Promise<TenantStage>;
   stop(): Promise<void>;
 }
 
@@ -130,6 +132,9 @@ export const enter = async (
   return clientOf(url, changed.token);
 };
 
+/** A key of its own, so that no test makes one in a data folder. */
+export const secretKey = Buffer.alloc(32, 7).toString('base64');
+
 /** Starts everything. `settings` override the configuration. */
 export const openStage = async (
   options: { settings?: Record<string, string>; clock?: Clock } = {},
@@ -140,6 +145,7 @@ export const openStage = async (
   const config = readConfig(serverSettings, { port: '0', dataDir, ...options.settings }, {});
   const projector: Projector = await startProjections(config, deps);
   const operator = await bootstrapOperator(deps);
+  await license(deps);
   const api = await startApi(config, deps, { projections: projector });
   const { url } = api;
   const operatorPassword = 'correct horse battery staple';
@@ -158,15 +164,16 @@ export const openStage = async (
     nobody: clientOf(url),
     operator: operatorClient,
     stopProjecting: () => projector.stop(),
-    async tenant(slug) {
+    async tenant(slug, more = {}) {
       const email = `admin@${slug}.example`;
       const created = await operatorClient.mutate(
         'createTenant',
-        { name: `Tenant ${slug}`, slug, administratorEmail: email, administratorName: 'Ada' },
+        { name: `Tenant ${slug}`, slug, administratorEmail: email, administratorName: 'Ada', ...more },
         'TenantAdministratorPayload',
         'tenant { id } administratorId oneTimePassword pending',
       );
       assert.equal(created.pending, false, JSON.stringify(created));
+      await allot(deps, created.tenant.id);
       const password = `a long password of ${slug}`;
       return {
         tenantId: created.tenant.id,

@@ -22,6 +22,15 @@ export interface World {
   readonly accountId: string;
   /** Of the administrator who made all this. */
   readonly sessionId: string;
+  readonly roleId: string;
+  readonly apiKeyId: string;
+  readonly apiKeyToken: string;
+  /** Of a limit that is to be raised: it waits. */
+  readonly approvalId: string;
+  readonly userId: string;
+  readonly userGroupId: string;
+  readonly importId: string;
+  readonly handoutId: string;
 }
 
 export const passcode = { passcode: { required: true, minimumLength: 6 } };
@@ -59,6 +68,28 @@ export const syncDevice = async (stage: ApiStage, token: string, body: object): 
     body: JSON.stringify(body),
   });
   return { status: response.status, body: await response.json() };
+};
+
+/** Settings of a directory that nobody ever connects to. */
+export const directory = {
+  urls: ['ldaps://ldap.acme.example'],
+  startTls: false,
+  unsafeWithoutTls: false,
+  caCertificate: null,
+  certificateSha256: null,
+  baseDns: ['dc=acme,dc=example'],
+  bindDn: null,
+  userFilter: '(objectClass=inetOrgPerson)',
+  loginAttributes: ['uid', 'mail'],
+  attributes: {
+    email: 'mail',
+    name: 'cn',
+    guid: 'entryUUID',
+    externalId: 'employeeNumber',
+    department: 'ou',
+    phone: 'telephoneNumber',
+  },
+  syncIntervalHours: null,
 };
 
 /** Makes one of everything. */
@@ -113,12 +144,61 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
   const proxy = await make('registerProxy', { name: 'Edge' }, 'ProxyTokenPayload', 'token proxy { id }');
   const { account } = await make(
     'createAccount',
-    { email: 'second@acme.example', name: 'Second' },
+    { email: 'second@acme.example', name: 'Second', role: 'administrator' },
     'AccountPasswordPayload',
     'account { id }',
   );
   const { sessions } = await client.query('{ sessions { sessionId } }');
+  const { role } = await make(
+    'createRole',
+    { name: 'Night shift', description: 'Locks at night.', permissions: ['DEVICE_ACT'] },
+    'RolePayload',
+    'role { id }',
+  );
+  const key = await make(
+    'createApiKey',
+    { name: 'Reports', permissions: ['DEVICE_READ'] },
+    'ApiKeyTokenPayload',
+    'token apiKey { id }',
+  );
+  const waiting = await client.mutate('setSafeguard', { devicesPerHour: 50 }, 'SafeguardPayload', 'pending');
+  assert.equal(waiting.code, 'approval-required');
+  const { user } = await make(
+    'createUser',
+    { email: 'ann@acme.example', name: 'Ann', externalId: 'E-1' },
+    'UserPayload',
+    'user { id }',
+  );
+  const { userGroup } = await make(
+    'createUserGroup',
+    { name: 'Staff' },
+    'UserGroupPayload',
+    'userGroup { id }',
+  );
+  await make(
+    'addUsersToGroup',
+    { userGroupId: userGroup.id, userIds: [user.id] },
+    'UserGroupPayload',
+    'userGroup { id }',
+  );
+  const imported = await make(
+    'importUsers',
+    { csv: 'email,name\nbob@acme.example,Bob' },
+    'ImportPayload',
+    'import { id }',
+  );
+  const { handout } = await make(
+    'handOutEnrolments',
+    { userGroupId: userGroup.id },
+    'HandoutPayload',
+    'handout { id }',
+  );
+  await make('configureDirectory', { settings: directory }, 'DirectoryPayload', 'directory { settings }');
   return {
+    userId: user.id,
+    userGroupId: userGroup.id,
+    importId: imported.import.id,
+    handoutId: handout.id,
     groupId: group.id,
     policyId: policy.id,
     compliancePolicyId: compliancePolicy.id,
@@ -132,5 +212,9 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     proxyToken: proxy.token,
     accountId: account.id,
     sessionId: sessions[0].sessionId,
+    roleId: role.id,
+    apiKeyId: key.apiKey.id,
+    apiKeyToken: key.token,
+    approvalId: /apr\w{26}/.exec(waiting.message)?.[0] as string,
   };
 };

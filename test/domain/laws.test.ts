@@ -5,26 +5,41 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc, { type Arbitrary } from 'fast-check';
+import { accessDecider } from '../../domain/access/decide.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
+import { apiKeyDecider } from '../../domain/api-key/decide.ts';
 import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
 import type { Decider } from '../../domain/decider.ts';
+import { deploymentDecider } from '../../domain/deployment/decide.ts';
 import type { DeviceCommand } from '../../domain/device/commands.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import { type DeviceState, reviewDueAt } from '../../domain/device/device.ts';
 import { mailVerdict } from '../../domain/device/mail.ts';
+import { directoryDecider } from '../../domain/directory/decide.ts';
 import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
 import { readEventData } from '../../domain/events.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
+import { handoutDecider } from '../../domain/handout/decide.ts';
+import { importDecider } from '../../domain/import/decide.ts';
+import { licenceDecider } from '../../domain/licence/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { reservationDecider } from '../../domain/reservation/decide.ts';
+import { roleDecider } from '../../domain/role/decide.ts';
+import { safeguardDecider } from '../../domain/safeguard/decide.ts';
 import { same } from '../../domain/same.ts';
+import { seatDecider } from '../../domain/seat/decide.ts';
+import type { SeatState } from '../../domain/seat/seat.ts';
+import type { Shards } from '../../domain/shards.ts';
 import { signInDecider } from '../../domain/sign-in/decide.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
+import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
+import { userDecider } from '../../domain/user/decide.ts';
+import { userGroupDecider } from '../../domain/user-group/decide.ts';
 import { decideOn, foldOn } from '../support/given.ts';
 import { digestOf, idOf } from '../support/ids.ts';
 
@@ -34,7 +49,13 @@ const startMs = Date.parse('2026-01-01T00:00:00.000Z');
 const timeOf = (minutes: number) => new Date(startMs + minutes * 60_000).toISOString();
 
 /** Commands whose every acceptance is a fact of its own: repeating one is no repetition. */
-const neverRepeats = ['ChangeAccountPassword', 'RecordAtDoor'];
+const neverRepeats = [
+  'ChangeAccountPassword',
+  'ChangeDirectoryPassword',
+  'EnterTenant',
+  'RecordAtDoor',
+  'UseSupportAccess',
+];
 
 /** Runs a sequence of commands and asserts the laws at each step; answers the last state. */
 const obey = <State, Command extends { readonly type: string }, Event extends AnyEvent>(
@@ -101,14 +122,21 @@ const minutes = fc.nat(10_000).map(timeOf);
 const expectedVersion = fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined });
 const platform = one('android' as const, 'ios' as const);
 const hash = one('a', 'b').map(digestOf);
+const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+
+const tenants = one(1, 2).map((n) => idOf('ten', n));
 
 law(
   'accounts',
   accountDecider,
   fc.oneof(
     record({ type: one('CreateAccount'), email, name: named, role: one('operator', 'administrator') }),
+    record({ type: one('ChangeAccountRole'), role: one('helpdesk', 'reporting') }),
     record({ type: one('ChangeAccountPassword'), mustChange: fc.boolean() }),
-    record({ type: one('DisableAccount', 'EnableAccount') }),
+    record({ type: one('DisableAccount'), last: fc.boolean() }),
+    record({ type: one('EnableAccount') }),
+    record({ type: one('EnterTenant'), tenantId: tenants, level: one('read', 'change'), until: minutes }),
+    record({ type: one('LeaveTenant'), tenantId: tenants, reason: one('left', 'revoked') }),
   ) as Arbitrary<never>,
 );
 
@@ -129,7 +157,204 @@ law(
       type: one('AssignTenantCompliancePolicy'),
       compliancePolicyId: one(1, 2).map((n) => idOf('cmp', n)),
     }),
+    record({
+      type: one('ConfigureTenant'),
+      changes: record(
+        {
+          description: fc.option(named),
+          validUntil: fc.option(minutes),
+          platforms: one(['ios'], ['ios', 'android'], ['android', 'ios']),
+          directory: one('none', 'ldap'),
+        },
+        { requiredKeys: [] },
+      ),
+    }),
+    record({
+      type: one('RequestTenantDeletion'),
+      confirmation: one('a', 'b'),
+      requestedBy: one(idOf('acc', 1)),
+      purgeAfter: minutes,
+    }),
+    record({ type: one('CancelTenantDeletion') }),
+    record({ type: one('BeginTenantPurge'), now: minutes }),
+    record({
+      type: one('RecordTenantErased'),
+      tenantId: tenants,
+      slug: one('c'),
+      requestedBy: one(idOf('acc', 1)),
+      streams: fc.nat(3),
+    }),
+    record({ type: one('GrantSupportAccess'), level: one('read', 'change'), until: minutes }),
+    record({ type: one('RevokeSupportAccess') }),
+    record({ type: one('UseSupportAccess'), now: minutes, accountId: one(idOf('acc', 1)) }),
+    record({
+      type: one('RecordTemplateDeployed'),
+      templateId: one(1, 2).map((n) => idOf('tpl', n)),
+      version: one(1, 2),
+      items: one({}, { [idOf('pol', 1)]: digestOf('a') }),
+    }),
   ) as Arbitrary<never>,
+);
+
+const templateContents = one('A', 'B').map((name) => ({
+  settings: { description: name },
+  policies: [],
+  taskBundles: [],
+  compliancePolicies: [],
+  groups: [{ id: idOf('grp', 1), name, compliancePolicyId: null }],
+}));
+law(
+  'templates',
+  templateDecider,
+  fc.oneof(
+    record({ type: one('CreateTemplate'), name: named, description: one(null), content: templateContents }),
+    record({ type: one('RenameTemplate'), name: named, description: fc.option(named) }),
+    record({ type: one('ReviseTemplate'), content: templateContents, expectedVersion }),
+    record({ type: one('RetireTemplate') }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'deployments',
+  deploymentDecider,
+  fc.oneof(
+    record({
+      type: one('StartDeployment'),
+      templateId: one(idOf('tpl', 1)),
+      template: one({ status: 'none' }, { status: 'active', version: 2 }),
+      overwrite: fc.boolean(),
+      tenantIds: fc.array(tenants, { minLength: 1, maxLength: 3 }),
+    }),
+    record({
+      type: one('RecordDeploymentResult'),
+      tenantId: tenants,
+      result: one({ outcome: 'skipped', code: 'tenant-deleted' }),
+    }),
+  ) as Arbitrary<never>,
+);
+
+const somePermissions = fc.uniqueArray(one('device.act', 'device.read', 'group.manage'), { minLength: 1 });
+
+law(
+  'roles',
+  roleDecider,
+  fc.oneof(
+    record({ type: one('CreateRole'), name: named, description: named, permissions: somePermissions }),
+    record({ type: one('RenameRole'), name: named, description: named }),
+    record({ type: one('ChangeRolePermissions'), permissions: somePermissions }),
+    record({ type: one('RetireRole'), holders: fc.nat(1) }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'API keys',
+  apiKeyDecider,
+  fc.oneof(
+    record({
+      type: one('CreateApiKey'),
+      name: named,
+      permissions: somePermissions,
+      expiresAt: minutes,
+      tokenHash: hash,
+      now: minutes,
+    }),
+    record({ type: one('RevokeApiKey') }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'refused access',
+  accessDecider,
+  record({ type: one('RecordDenials'), denials: one([]) }) as Arbitrary<never>,
+);
+
+const approvalId = one(1, 2, 3).map((n) => idOf('apr', n));
+const actorId = one(1, 2).map((n) => idOf('acc', n));
+const operation = one({ kind: 'unenrol-device', deviceId: idOf('dev', 1) });
+
+law(
+  'safeguards',
+  safeguardDecider,
+  fc.oneof(
+    record({
+      type: one('AskDangerousAct'),
+      approvalId,
+      actorId,
+      devices: fc.nat(12),
+      operation,
+      now: minutes,
+    }),
+    record({ type: one('GrantApproval'), approvalId, actorId, trustedSince: minutes, now: minutes }),
+    record({ type: one('RefuseApproval'), approvalId, actorId, reason: named }),
+    record({ type: one('RecordCarriedOut'), approvalId }),
+    record({ type: one('SetSafeguard'), devicesPerHour: fc.nat(20) }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'the licence',
+  licenceDecider,
+  fc.oneof(
+    record({ type: one('InstallLicence'), now: minutes, installationId: one(uuidOf(1), uuidOf(2)) }),
+    record({ type: one('RegisterTrial'), email }),
+    record({
+      type: one('ActivateLicence'),
+      now: minutes,
+      // What a key says never changes.
+      claims: one(1, 2, 3).map((n) => ({
+        keyId: uuidOf(n),
+        issuer: 'i'.repeat(43),
+        installationId: uuidOf(n === 3 ? 2 : 1),
+        licensee: 'A',
+        edition: n === 1 ? 'standard' : 'advanced',
+        seats: n * 10,
+        issuedAt: timeOf(n),
+        expiresAt: timeOf(n * 4000),
+      })),
+    }),
+    record({
+      type: one('AllotSeats'),
+      tenantId: one(1, 2, 3).map((n) => idOf('ten', n)),
+      seats: fc.nat(12),
+      edition: one('standard', 'advanced'),
+    }),
+  ) as Arbitrary<never>,
+  (state) =>
+    assert.ok(state.status === 'none' || state.grant === null || state.allotted <= state.grant.seats),
+);
+
+/** The count that events carry is the number of holders with devices. */
+const seatsAddUp = ({ taken, devices, holders }: SeatState): void => {
+  const flat = <Value>(shards: Shards<Value>) =>
+    shards.flatMap((inner) => inner ?? []).flatMap((shard) => shard ?? []);
+  const held = flat(devices).map(([, seat]) => seat.holder);
+  assert.equal(taken, new Set(held).size);
+  assert.deepEqual(
+    new Map(flat(holders)),
+    new Map([...new Set(held)].map((each) => [each, held.filter((other) => other === each).length])),
+  );
+};
+
+law(
+  'seats',
+  seatDecider,
+  fc.oneof(
+    record({
+      type: one('TakeSeat'),
+      now: minutes,
+      deviceId: one(1, 2, 3).map((n) => idOf('dev', n)),
+      userEmail: fc.option(email),
+      enrolmentId: one(1, 2).map((n) => idOf('enr', n)),
+      allotted: one(null, 1, 2, 3),
+    }),
+    record({
+      type: one('ReleaseSeat', 'AbandonSeat'),
+      now: minutes,
+      deviceId: one(1, 2, 3).map((n) => idOf('dev', n)),
+      enrolmentId: one(1, 2).map((n) => idOf('enr', n)),
+    }),
+  ) as Arbitrary<never>,
+  seatsAddUp,
 );
 
 law(
@@ -137,10 +362,140 @@ law(
   groupDecider,
   fc.oneof(
     record({ type: one('CreateGroup', 'RenameGroup'), name: named }),
+    record({ type: one('DescribeGroup'), description: one(null, 'x') }),
+    record({ type: one('DeleteGroup'), devices: one(0, 1) }),
     record({
       type: one('AssignGroupCompliancePolicy'),
       compliancePolicyId: one(null, idOf('cmp', 1), idOf('cmp', 2)),
     }),
+  ) as Arbitrary<never>,
+);
+
+const details = { name: named, externalId: one(null, 'x'), department: one(null), phone: one(null, '1') };
+const source = one({ kind: 'internal' }, { kind: 'ldap', dn: 'uid=a', guid: 'g' });
+law(
+  'users',
+  userDecider,
+  fc.oneof(
+    record({ type: one('CreateUser'), email, source, ...details }),
+    record({ type: one('ChangeUserDetails'), changes: record(details, { requiredKeys: [] }) }),
+    record({ type: one('ChangeUserSource'), source }),
+    record({ type: one('DisableUser'), reason: one(null, 'x') }),
+    record({ type: one('EnableUser') }),
+    record({ type: one('RemoveUser'), devices: one(0, 1, 1, 1) }),
+  ) as Arbitrary<never>,
+);
+
+const userIds = fc.array(
+  fc.nat(5).map((n) => idOf('usr', n)),
+  { minLength: 1, maxLength: 4 },
+);
+law(
+  'user groups',
+  userGroupDecider,
+  fc.oneof(
+    record({ type: one('CreateUserGroup'), name: named, description: one(null, 'x') }),
+    record({ type: one('RenameUserGroup'), name: named }),
+    record({ type: one('DescribeUserGroup'), description: one(null, 'x') }),
+    record({ type: one('AddUsersToGroup', 'AddUsersToGroup', 'RemoveUsersFromGroup'), userIds }),
+    record({ type: one('DeleteUserGroup') }),
+  ) as Arbitrary<never>,
+  (state) => {
+    if (state.status !== 'active') return;
+    const members = Object.values(state.members).flat();
+    assert.deepEqual([members.length, new Set(members).size], [state.memberCount, state.memberCount]);
+  },
+);
+
+law(
+  'imports',
+  importDecider,
+  fc.oneof(
+    record({
+      type: one('RequestImport'),
+      kind: one('users'),
+      mode: one('create'),
+      fileName: one(null),
+      digest: hash,
+      rows: one(9),
+    }),
+    record({
+      type: one('RecordImportRows'),
+      from: fc.nat(2),
+      results: one(
+        ['created', 'failed'].map((outcome, index) => ({
+          row: index + 2,
+          outcome,
+          entityId: null,
+          column: null,
+          code: null,
+          detail: null,
+        })),
+      ),
+    }),
+    record({ type: one('FinishImport') }),
+    record({ type: one('AbandonImport'), reason: named }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'handouts',
+  handoutDecider,
+  fc.oneof(
+    record({
+      type: one('RequestHandout'),
+      userGroupId: one(idOf('ugr', 1)),
+      platform: one(null),
+      ownership: one('corporate'),
+      groupId: one(null),
+      expiresAt: minutes,
+    }),
+    record({
+      type: one('RecordHandoutCodes'),
+      from: fc.nat(2),
+      codes: fc.array(record({ userId: one(idOf('usr', 1)), email, enrolmentId: one(idOf('enr', 1)) }), {
+        minLength: 1,
+        maxLength: 2,
+      }),
+    }),
+    record({ type: one('FinishHandout') }),
+  ) as Arbitrary<never>,
+);
+
+const directory = record({
+  urls: one(['ldaps://a.example'], ['ldap://a.example']),
+  startTls: fc.boolean(),
+  unsafeWithoutTls: one(false),
+  caCertificate: one(null),
+  certificateSha256: fc.option(hash),
+  baseDns: one(['dc=a']),
+  bindDn: one(null, 'cn=a'),
+  userFilter: one('(uid=*)'),
+  loginAttributes: one(['uid']),
+  attributes: one({
+    email: 'mail',
+    name: 'cn',
+    guid: 'entryUUID',
+    externalId: null,
+    department: null,
+    phone: null,
+  }),
+  syncIntervalHours: one(null, 24),
+});
+law(
+  'directories',
+  directoryDecider,
+  fc.oneof(
+    record({ type: one('ConfigureDirectory'), settings: directory }),
+    record({ type: one('ChangeDirectoryPassword', 'RemoveDirectory') }),
+    record({
+      type: one('RecordDirectorySync'),
+      startedAt: one(timeOf(0)),
+      found: fc.nat(9),
+      updated: one(0),
+      disabled: one(0),
+    }),
+    record({ type: one('RecordDirectorySyncFailure'), startedAt: one(timeOf(0)), reason: named }),
   ) as Arbitrary<never>,
 );
 
@@ -423,6 +778,7 @@ const deviceCommand = (now: string) =>
     })),
     record({ type: one('UnassignPolicy'), policyId: policyIdOf }),
     record({ type: one('CancelTask'), taskId: fc.nat(11).map((n) => idOf('tsk', n)), reason: named }),
+    record({ type: one('AssignDeviceUser'), userEmail: fc.option(email) }),
     record({ type: one('SetMailAccess'), access: one('auto', 'allow', 'deny') }),
     record({ type: one('JoinGroup'), now: one(now), groupId: one(null, idOf('grp', 2)), compliance }),
     record({ type: one('ReviewDevice', 'ReviewDevice', 'UnenrolDevice'), now: one(now), compliance }),

@@ -1,8 +1,11 @@
 /** What the tests of persistent subscriptions share. */
 import {
   type EventStoreDBClient,
+  type PersistentSubscriptionToAllSettings,
+  type PersistentSubscriptionToStreamInfo,
   type PersistentSubscriptionToStreamResolvedEvent,
   type PersistentSubscriptionToStreamSettings,
+  persistentSubscriptionToAllSettingsFromDefaults,
   persistentSubscriptionToStreamSettingsFromDefaults,
   START,
 } from '@eventstore/db-client';
@@ -14,6 +17,10 @@ export const group = 'consumers';
 export const settingsFrom = (changes: Partial<PersistentSubscriptionToStreamSettings> = {}) =>
   persistentSubscriptionToStreamSettingsFromDefaults({ startFrom: START, ...changes });
 
+/** The same for a group of $all. */
+export const allSettingsFrom = (changes: Partial<PersistentSubscriptionToAllSettings> = {}) =>
+  persistentSubscriptionToAllSettingsFromDefaults({ startFrom: START, ...changes });
+
 type Subscription = ReturnType<EventStoreDBClient['subscribeToPersistentSubscriptionToStream']>;
 type Delivery = PersistentSubscriptionToStreamResolvedEvent;
 
@@ -23,7 +30,8 @@ export interface TestConsumer {
   readonly deliveries: Delivery[];
   /** `n` of each delivery's data. */
   numbers(): number[];
-  until(count: number): Promise<void>;
+  /** Resolves after `count` deliveries of those that `counts`; rejects when the subscription fails first. */
+  until(count: number, counts?: (delivery: Delivery) => boolean): Promise<void>;
   readonly failed: Promise<Error>;
   leave(): Promise<void>;
 }
@@ -48,12 +56,13 @@ export const consume = async (
     deliveries,
     failed,
     numbers: () => deliveries.map(({ event }) => (event?.data as { n: number } | undefined)?.n ?? Number.NaN),
-    until: (count) =>
+    until: (count, counts = () => true) =>
       new Promise((resolve, reject) => {
         const check = () => {
-          if (deliveries.length < count && !failure) return;
+          const isEnough = deliveries.filter(counts).length >= count;
+          if (!isEnough && !failure) return;
           waiters.delete(check);
-          if (deliveries.length >= count) resolve();
+          if (isEnough) resolve();
           else reject(failure);
         };
         waiters.add(check);
@@ -91,6 +100,26 @@ export const joinStream = (
   options: { bufferSize?: number } = {},
 ): Promise<TestConsumer> =>
   consume(client.subscribeToPersistentSubscriptionToStream(stream, group, options), onDelivery);
+
+/** Joins the group `name` of $all, whose deliveries differ in their types only. */
+export const joinAll = (
+  client: EventStoreDBClient,
+  name: string,
+  onDelivery?: (delivery: Delivery, consumer: TestConsumer) => void,
+  options: { bufferSize?: number } = {},
+): Promise<TestConsumer> =>
+  consume(
+    client.subscribeToPersistentSubscriptionToAll(name, options) as unknown as Subscription,
+    onDelivery,
+  );
+
+/** What `info` tells of `group` of a stream, once `wanted` holds. */
+export const infoOnce = (
+  client: EventStoreDBClient,
+  stream: string,
+  wanted: (info: PersistentSubscriptionToStreamInfo) => boolean,
+): Promise<PersistentSubscriptionToStreamInfo> =>
+  eventually(() => client.getPersistentSubscriptionToStreamInfo(stream, group), wanted);
 
 /** Asks until `wanted` holds: what the server counts settles after its answers. */
 export const eventually = async <T>(ask: () => Promise<T>, wanted: (answer: T) => boolean): Promise<T> => {

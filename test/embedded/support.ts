@@ -48,12 +48,12 @@ export interface Contract {
 }
 
 /** The run's shared PostgreSQL where there is one (test/support/run.ts), else one of this file's own. */
-const anyPostgres = async (): Promise<{ url: string; stop(): Promise<void> }> => {
+export const anyPostgres = async (): Promise<{ url: string; stop(): Promise<void> }> => {
   const shared = process.env['MUSTER_TEST_POSTGRES'];
   return shared === undefined ? openPostgres() : { url: shared, stop: async () => {} };
 };
 
-const dropDatabase = async (serverUrl: string, name: string): Promise<void> => {
+export const dropDatabase = async (serverUrl: string, name: string): Promise<void> => {
   const sql = openSql(serverUrl, { max: 1 });
   await sql`drop database if exists ${sql(name)} with (force)`;
   await sql.end();

@@ -116,15 +116,22 @@ describe('verify of a data folder', () => {
     folder.remove();
   });
 
-  it('a byte flipped in a file of PostgreSQL is found, and the rest is still read', async () => {
+  /** Writes sixty events, more than one page of 8 KiB, then flips a byte of the table where `marker` stands. */
+  const withDamage = async (
+    damage: {
+      table: 'events' | 'streams';
+      marker: string;
+      markedEvent: number;
+      streamOf: (n: number) => string;
+    },
+    check: (dataDir: string) => Promise<void>,
+  ): Promise<void> => {
     const folder = temporaryFolder();
     const server = await serveEventStore({ port: 0, dataDir: folder.path, diskReserveMib }, { log });
-    const marker = `marker-${randomUUID()}`;
     await withClient(server.connectionString, async (client) => {
-      // More than one page of 8 KiB, so that a damaged one leaves others whole.
       for (let n = 0; n < 60; n += 1) {
-        const data = { n, text: n === 30 ? marker : randomUUID().repeat(20) };
-        await client.appendToStream('disk-1', jsonEvent({ type: 'Written', data }));
+        const data = { n, text: n === damage.markedEvent ? damage.marker : randomUUID().repeat(20) };
+        await client.appendToStream(damage.streamOf(n), jsonEvent({ type: 'Written', data }));
       }
     });
     await server.stop();
@@ -132,19 +139,55 @@ describe('verify of a data folder', () => {
 
     const postgres = await startPostgres({ dataDir: folder.path }, { log });
     const sql = openSql(await ensureDatabase(postgres.url, 'eventstore'), { max: 1 });
-    const [file] = await sql<{ path: string }[]>`select pg_relation_filepath('event_store.events') as path`;
+    const [file] = await sql<{ path: string }[]>`
+      select pg_relation_filepath(${`event_store.${damage.table}`}) as path`;
     await sql.end();
     await postgres.stop();
     const path = join(folder.path, 'postgres', file?.path as string);
-    const at = readFileSync(path).indexOf(marker);
-    assert.ok(at > 0, 'the event is in the file');
+    const at = readFileSync(path).indexOf(damage.marker);
+    assert.ok(at > 0, 'the marker is in the file');
     const handle = openSync(path, 'r+');
     writeSync(handle, 'M', at);
     closeSync(handle);
-
-    const found = await verifyEventStore({ dataDir: folder.path }, { log });
-    assert.ok(found.faults > 0);
-    assert.ok(found.events > 20, `${found.events} events are read in spite of the damage`);
+    await check(folder.path);
     folder.remove();
+  };
+
+  it('a byte flipped in a file of PostgreSQL is found, and the rest is still read', async () => {
+    const marker = `marker-${randomUUID()}`;
+    await withDamage(
+      { table: 'events', marker, markedEvent: 30, streamOf: () => 'disk-1' },
+      async (dataDir) => {
+        const found = await verifyEventStore({ dataDir }, { log });
+        assert.ok(found.faults > 0);
+        assert.ok(found.events > 20, `${found.events} events are read in spite of the damage`);
+      },
+    );
+  });
+
+  it('a damaged page with the newest events is a finding like others', async () => {
+    const marker = `marker-${randomUUID()}`;
+    await withDamage(
+      { table: 'events', marker, markedEvent: 59, streamOf: () => 'disk-1' },
+      async (dataDir) => {
+        const found = await verifyEventStore({ dataDir }, { log });
+        assert.match(found.findings[0]?.problem ?? '', /the end of the log cannot be read/);
+        assert.ok(found.events > 40, `${found.events} events are read in spite of the damage`);
+        assert.ok(found.faults < 30, `${found.faults} faults`);
+      },
+    );
+  });
+
+  it('damaged names cost the events of those streams their check, and nothing else its own', async () => {
+    const marker = `marker-${randomUUID()}`;
+    await withDamage(
+      { table: 'streams', marker, markedEvent: -1, streamOf: (n) => (n === 10 ? marker : `disk-${n}`) },
+      async (dataDir) => {
+        const found = await verifyEventStore({ dataDir }, { log });
+        assert.equal(found.events, 61, 'every event is read');
+        assert.ok(found.faults > 0);
+        assert.match(found.findings[0]?.problem ?? '', /name of its stream cannot be read/);
+      },
+    );
   });
 });

@@ -12,6 +12,7 @@ import { openClient } from '../../cli/client.ts';
 import { enrolAll } from '../../cli/fleet/drive.ts';
 import { verifyFleet } from '../../cli/fleet/verify.ts';
 import { freePort } from '../../cli/free-port.ts';
+import { throwAwayIssuer } from '../../cli/licence/throw-away.ts';
 import type { SimulatedDevice } from '../../cli/simulated-device.ts';
 import { newSecret, newUuid } from '../../platform/new-id.ts';
 import { type MusterServer, startMuster } from '../support/muster.ts';
@@ -67,7 +68,11 @@ const keepCheckingIn = async (
 
 test('kill -9 of any part loses nothing acknowledged and repeats no effect', { skip }, async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'muster-kill-'));
-  const settings = { MUSTER_PORT: String(await freePort()) };
+  const { licencePublicKeyFile, license } = throwAwayIssuer(dataDir);
+  const settings = {
+    MUSTER_PORT: String(await freePort()),
+    MUSTER_LICENCE_PUBLIC_KEY: licencePublicKeyFile,
+  };
   let server = await startMuster(dataDir, settings);
   const client = openClient(server.url, { connections: devices });
   try {
@@ -77,7 +82,14 @@ test('kill -9 of any part loses nothing acknowledged and repeats no effect', { s
       password: server.password as string,
     };
     const operator = await signInFirst(client, first, newSecret());
-    const tenant = { name: 'Kill', slug: 'kill', email: 'admin@kill.example', password: newSecret() };
+    await license(operator, devices);
+    const tenant = {
+      name: 'Kill',
+      slug: 'kill',
+      email: 'admin@kill.example',
+      password: newSecret(),
+      seats: devices,
+    };
     const { admin } = await createTenant(operator, tenant);
     const fleet = await enrolAll(admin, { devices, checkIns: 0, concurrency: 4 });
     let count = 0;

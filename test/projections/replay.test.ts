@@ -13,14 +13,20 @@ import {
   countDevices,
   devicesChangedSince,
   findDevice,
+  findDevicesBySerial,
   listDevices,
   listDevicesOfCompliancePolicy,
   listDueDevices,
   listEnrolledDevices,
   listGroupDevices,
+  listUserDevices,
+  listUserGroupDevices,
 } from '../../projections/devices.ts';
+import { listDueDirectories } from '../../projections/directories.ts';
 import { findEnrolment, findEnrolmentByCodeHash } from '../../projections/enrolments.ts';
-import { listGroups } from '../../projections/groups.ts';
+import { findGroupsByName, listGroups } from '../../projections/groups.ts';
+import { findHandout, listHandoutCodes, listHandouts } from '../../projections/handouts.ts';
+import { findImport, listImportRows, listImports } from '../../projections/imports.ts';
 import { projections } from '../../projections/index.ts';
 import { listMailVerdicts, mailVerdictsSince } from '../../projections/mail.ts';
 import { listPolicies, listPolicyVersions } from '../../projections/policies.ts';
@@ -30,6 +36,20 @@ import { listTaskBundles } from '../../projections/task-bundles.ts';
 import { listDeviceTasks, listTransferTasks } from '../../projections/tasks.ts';
 import { findTenant, findTenantBySlug, listTenants } from '../../projections/tenants.ts';
 import { findTransfer, listTransfers } from '../../projections/transfers.ts';
+import {
+  listActiveMembersAfter,
+  listGroupsOfUser,
+  listMembers,
+  listUserGroups,
+} from '../../projections/user-groups.ts';
+import {
+  findUser,
+  findUserByEmail,
+  findUserByGuid,
+  findUsersByEmail,
+  listDirectoryUsers,
+  listUsers,
+} from '../../projections/users.ts';
 import { type Servers, startServers } from '../support/servers.ts';
 import { dropReadModels, dump, projectTo, wholeLog } from './stage.ts';
 import { type Story, tellStory } from './story.ts';
@@ -273,6 +293,94 @@ test('the small nouns are answered', async () => {
     enrolmentId: acme.enrolmentId,
   });
   assert.equal(await findEnrolmentByCodeHash(sql, 'f'.repeat(64)), undefined);
+});
+
+test('users are found by name, address, id and group, and removed ones nowhere', async () => {
+  const { sql } = servers.deps;
+  const { users, userGroupId, tenantId } = acme;
+  const names = async (filter: Parameters<typeof listUsers>[2]) =>
+    (await listUsers(sql, tenantId, filter, page)).rows.map(({ name }) => name);
+  assert.deepEqual(await names({}), ['ada of Acme', 'bob of Acme']);
+  assert.deepEqual(await names({ status: 'disabled' }), ['bob of Acme']);
+  assert.deepEqual(await names({ search: 'ADA@' }), ['ada of Acme']);
+  assert.deepEqual(await names({ search: 'e-1' }), ['ada of Acme']);
+  assert.deepEqual(await names({ search: 'eve' }), []);
+  const ada = await findUserByEmail(sql, tenantId, 'ada@example.com');
+  // Ada has the good device; her second one was unenrolled.
+  assert.deepEqual([ada?.userId, ada?.deviceCount, ada?.department], [users.ada, 1, 'Sales']);
+  const devices = await listUserDevices(sql, tenantId, 'ada@example.com', page);
+  assert.deepEqual(
+    devices.rows.map(({ deviceId }) => deviceId),
+    [acme.devices.good],
+  );
+  assert.equal((await findUserByGuid(sql, tenantId, 'guid-of-bob-at-Acme'))?.userId, users.bob);
+  assert.equal(await findUserByGuid(sql, other.tenantId, 'guid-of-bob-at-Acme'), undefined);
+  assert.equal(await findUser(sql, tenantId, users.eve), undefined);
+  assert.equal(await findUser(sql, other.tenantId, users.ada), undefined);
+  assert.deepEqual(
+    [...(await findUsersByEmail(sql, tenantId, ['ada@example.com', 'eve@example.com', 'x@example.com']))],
+    [['ada@example.com', users.ada]],
+  );
+  assert.deepEqual(
+    (await listDirectoryUsers(sql, tenantId, page)).rows.map(({ userId }) => userId),
+    [users.bob],
+  );
+
+  const groups = await listUserGroups(sql, tenantId, { search: 'ST' }, page);
+  assert.deepEqual(
+    groups.rows.map((row) => [row.userGroupId, row.memberCount, row.description]),
+    [[userGroupId, 3, 'All']],
+  );
+  assert.equal((await listUserGroups(sql, tenantId, {}, page)).rows.length, 1);
+  const ids = (rows: readonly { userId: string }[]) => rows.map(({ userId }) => userId);
+  assert.deepEqual(ids((await listMembers(sql, tenantId, userGroupId, page)).rows), [users.ada, users.bob]);
+  assert.deepEqual((await listMembers(sql, other.tenantId, userGroupId, page)).rows, []);
+  assert.deepEqual(
+    (await listGroupsOfUser(sql, tenantId, users.ada, page)).rows.map((row) => row.userGroupId),
+    [userGroupId],
+  );
+  assert.deepEqual(ids(await listActiveMembersAfter(sql, tenantId, userGroupId, null, 9)), [users.ada]);
+  assert.equal((await listActiveMembersAfter(sql, tenantId, userGroupId, users.ada, 9)).length, 0);
+  assert.deepEqual(
+    (await listUserGroupDevices(sql, tenantId, userGroupId, page)).rows.map(({ deviceId }) => deviceId),
+    [acme.devices.good, acme.devices.bad].sort(),
+  );
+  assert.deepEqual((await listUserGroupDevices(sql, tenantId, other.userGroupId, page)).rows, []);
+});
+
+test('imports, handouts and directories that are due are answered', async () => {
+  const { sql } = servers.deps;
+  const { tenantId, importId, handoutId } = acme;
+  const imported = await findImport(sql, tenantId, importId);
+  assert.deepEqual(
+    [imported?.status, imported?.rows, imported?.done, imported?.counts],
+    ['finished', 2, 2, { created: 1, updated: 0, skipped: 0, failed: 1 }],
+  );
+  assert.equal((await listImports(sql, tenantId, page)).rows.length, 1);
+  const rows = async (owner: typeof tenantId, outcome?: 'failed') =>
+    (await listImportRows(sql, owner, importId, { outcome }, page)).rows.map(({ row }) => row);
+  assert.deepEqual(await rows(tenantId), [2, 3]);
+  assert.deepEqual(await rows(tenantId, 'failed'), [3]);
+  assert.deepEqual(await rows(other.tenantId), []);
+  const handout = await findHandout(sql, tenantId, handoutId);
+  assert.deepEqual([handout?.status, handout?.issued], ['running', 1]);
+  assert.equal((await listHandouts(sql, tenantId, page)).rows.length, 1);
+  assert.equal((await listHandoutCodes(sql, tenantId, handoutId, page)).rows[0]?.userId, acme.users.ada);
+  assert.deepEqual((await listHandoutCodes(sql, other.tenantId, handoutId, page)).rows, []);
+  const due = await listDueDirectories(sql, '2099-01-01T00:00:00.000Z', 10);
+  assert.deepEqual(new Set(due.map((row) => row.tenantId)), new Set([acme.tenantId, other.tenantId]));
+  assert.equal((await listDueDirectories(sql, '2000-01-01T00:00:00.000Z', 10)).length, 0);
+  assert.deepEqual(
+    await findDevicesBySerial(sql, tenantId, ['sn-acme', 'sn-other', 't-1']),
+    new Map([
+      ['sn-acme', acme.devices.good],
+      ['t-1', acme.devices.registered],
+    ]),
+  );
+  assert.deepEqual(
+    await findGroupsByName(sql, tenantId, ['field sales', 'nobody']),
+    new Map([['field sales', acme.groupId]]),
+  );
 });
 
 test('the whole log delivered once more changes nothing', async () => {

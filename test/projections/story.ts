@@ -8,16 +8,25 @@ import type { EffectiveCompliancePolicy } from '../../domain/compliance/evaluate
 import type { ComplianceSettings } from '../../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
 import type { Decider } from '../../domain/decider.ts';
+import { deploymentDecider } from '../../domain/deployment/decide.ts';
 import type { CheckIn, DeviceCommand, EnrolDevice } from '../../domain/device/commands.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
+import { directoryDecider } from '../../domain/directory/decide.ts';
+import type { DirectorySettings } from '../../domain/directory/directory.ts';
 import { type EnrolmentCommand, enrolmentDecider } from '../../domain/enrolment/decide.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
+import { handoutDecider } from '../../domain/handout/decide.ts';
 import type { DeviceId, TenantId } from '../../domain/ids.ts';
+import { importDecider } from '../../domain/import/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
+import { templateContent } from '../../domain/template/content.ts';
+import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
+import { userDecider } from '../../domain/user/decide.ts';
+import { userGroupDecider } from '../../domain/user-group/decide.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { hashSecret, newId, newSecret, newUuid } from '../../platform/new-id.ts';
 
@@ -78,6 +87,104 @@ const settings: ComplianceSettings = {
   ],
 };
 
+const directory: DirectorySettings = {
+  urls: ['ldaps://ldap.example.com'],
+  startTls: false,
+  unsafeWithoutTls: false,
+  caCertificate: null,
+  certificateSha256: null,
+  baseDns: [],
+  bindDn: null,
+  userFilter: '(objectClass=person)',
+  loginAttributes: ['uid'],
+  attributes: {
+    email: 'mail',
+    name: 'cn',
+    guid: 'entryUUID',
+    externalId: null,
+    department: null,
+    phone: null,
+  },
+  syncIntervalHours: 24,
+};
+
+type Say = ReturnType<typeof speaker>['say'];
+
+/** Users, groups of them, an import, a handout and a directory. */
+const tellPeople = async (say: Say, tenantId: TenantId, name: string) => {
+  const details = { externalId: null, department: null, phone: null };
+  const users = { ada: newId('usr'), bob: newId('usr'), eve: newId('usr') };
+  const ldap = { kind: 'ldap' as const, dn: `uid=bob,o=${name}`, guid: `guid-of-bob-at-${name}` };
+  for (const [who, source] of [
+    ['ada', { kind: 'internal' as const }],
+    ['bob', ldap],
+    ['eve', { kind: 'internal' as const }],
+  ] as const)
+    await say(userDecider, users[who], {
+      type: 'CreateUser',
+      email: `${who}@example.com`,
+      name: `${who} of ${name}`,
+      source,
+      ...details,
+    });
+  await say(userDecider, users.ada, {
+    type: 'ChangeUserDetails',
+    changes: { externalId: 'E-17', department: 'Sales' },
+  });
+  await say(userDecider, users.bob, { type: 'DisableUser', reason: 'left' });
+  await say(userDecider, users.eve, { type: 'RemoveUser', devices: 0 });
+
+  const userGroupId = newId('ugr');
+  await say(userGroupDecider, userGroupId, { type: 'CreateUserGroup', name: 'Staff', description: 'All' });
+  const all = Object.values(users);
+  await say(userGroupDecider, userGroupId, { type: 'AddUsersToGroup', userIds: all });
+  await say(userGroupDecider, userGroupId, { type: 'RemoveUsersFromGroup', userIds: [users.bob] });
+  await say(userGroupDecider, userGroupId, { type: 'AddUsersToGroup', userIds: [users.bob] });
+  const deletedUserGroupId = newId('ugr');
+  const gone = { type: 'CreateUserGroup' as const, name: 'Gone', description: null };
+  await say(userGroupDecider, deletedUserGroupId, gone);
+  await say(userGroupDecider, deletedUserGroupId, { type: 'AddUsersToGroup', userIds: [users.ada] });
+  await say(userGroupDecider, deletedUserGroupId, { type: 'DeleteUserGroup' });
+
+  const importId = newId('imp');
+  const row = { entityId: null, column: null, code: null, detail: null };
+  await say(importDecider, importId, {
+    type: 'RequestImport',
+    kind: 'users',
+    mode: 'skip',
+    fileName: 'people.csv',
+    digest: hashSecret(name),
+    rows: 2,
+  });
+  await say(importDecider, importId, {
+    type: 'RecordImportRows',
+    from: 0,
+    results: [
+      { ...row, row: 2, outcome: 'created', entityId: users.ada },
+      { ...row, row: 3, outcome: 'failed', column: 'email', code: 'invalid-input', detail: 'is empty' },
+    ],
+  });
+  await say(importDecider, importId, { type: 'FinishImport' });
+
+  const handoutId = newId('hnd');
+  await say(handoutDecider, handoutId, {
+    type: 'RequestHandout',
+    userGroupId,
+    platform: null,
+    ownership: 'corporate',
+    groupId: null,
+    expiresAt: '2100-01-01T00:00:00.000Z',
+  });
+  const codes = [{ userId: users.ada, email: 'ada@example.com', enrolmentId: newId('enr') }];
+  await say(handoutDecider, handoutId, { type: 'RecordHandoutCodes', from: 0, codes });
+
+  await say(directoryDecider, tenantId, {
+    type: 'ConfigureDirectory',
+    settings: { ...directory, baseDns: [`o=${name}`] },
+  });
+  return { users, userGroupId, deletedUserGroupId, importId, handoutId };
+};
+
 /** What a story made, by kind. */
 export type Story = Awaited<ReturnType<typeof tellStory>>;
 
@@ -114,6 +221,8 @@ export const tellStory = async (deps: Deps, name: string) => {
   const groupId = newId('grp');
   await say(groupDecider, groupId, { type: 'CreateGroup', name: 'Sales' });
   await say(groupDecider, groupId, { type: 'RenameGroup', name: 'Field sales' });
+
+  const people = await tellPeople(say, tenantId, name);
 
   const policyId = newId('pol');
   const policy = {
@@ -279,6 +388,24 @@ export const tellStory = async (deps: Deps, name: string) => {
   // Falls out of compliance and back into it: an alert that opens and closes.
   await say(deviceDecider, good, checkingIn({ compliance, inventory: { osVersion: '13' } }));
   await say(deviceDecider, good, checkingIn({ compliance, inventory: { osVersion: '15.1' } }));
+
+  const templateId = newId('tpl');
+  const content = templateContent.parse({ settings: { description: name } });
+  const template = { name: 'Shops', description: null, content };
+  await say(templateDecider, templateId, { type: 'CreateTemplate', ...template });
+  const deploymentId = newId('dpl');
+  await say(deploymentDecider, deploymentId, {
+    type: 'StartDeployment',
+    templateId,
+    template: { status: 'active', version: 1, ...template },
+    overwrite: false,
+    tenantIds: [tenantId],
+  });
+  await say(deploymentDecider, deploymentId, {
+    type: 'RecordDeploymentResult',
+    tenantId,
+    result: { outcome: 'skipped', code: 'tenant-deleted' },
+  });
   await say(deviceDecider, bad, { type: 'RenameDevice', name: 'Older Nexus' });
 
   const devices = { good, bad, gone, registered } satisfies Record<string, DeviceId>;
@@ -297,6 +424,7 @@ export const tellStory = async (deps: Deps, name: string) => {
     transferId,
     taskIds,
     devices,
+    ...people,
     position: position(),
   };
 };

@@ -15,6 +15,15 @@ type Kinds = {
   trf: ids.TransferId;
   tsk: ids.TaskId;
   prx: ids.ProxyId;
+  rol: ids.RoleId;
+  key: ids.ApiKeyId;
+  apr: ids.ApprovalId;
+  tpl: ids.TemplateId;
+  dpl: ids.DeploymentId;
+  usr: ids.UserId;
+  ugr: ids.UserGroupId;
+  imp: ids.ImportId;
+  hnd: ids.HandoutId;
 };
 
 /** The `number`th id of a kind. */

@@ -28,6 +28,7 @@ import { start as startWorkers, type Workers } from '../../workers/main.ts';
 import { reactedCategories } from '../../workers/react.ts';
 import { startFcm } from '../support/fcm.ts';
 import { untilSettled } from '../support/jobs.ts';
+import { license } from '../support/licence.ts';
 import { startServers, testLog } from '../support/servers.ts';
 import type { Backend } from './backends.ts';
 
@@ -183,6 +184,7 @@ export const startStage = async (backend: Backend, settings: Record<string, stri
   let shiftMs = 0;
   const clock = () => Date.now() + shiftMs;
   const servers = await startServers({ clock });
+  await license(servers.deps);
   const { redisUrl, stop: stopBackend } = await backend.start();
   const queues = openQueues({ redisUrl, databaseUrl: servers.databaseUrl }, testLog);
   const deps: Deps = { ...servers.deps, queues };

@@ -15,6 +15,7 @@ import {
   maxAppendBytes,
   writeFailure,
 } from './failures.ts';
+import type { Guard, Identity } from './guard.ts';
 import { shared, streams } from './protocol.ts';
 import { readProposed, readRevision, readStreamName } from './requests.ts';
 
@@ -100,21 +101,27 @@ const openCollector = () => {
 
 const answer = async (
   writer: Writer,
-  request: ReturnType<ReturnType<typeof openCollector>['finish']>,
+  collector: ReturnType<typeof openCollector>,
+  guard: Guard | undefined,
+  identity: Identity | undefined,
 ): Promise<streams.AppendResp> => {
+  const caller = await identity?.current();
+  const request = collector.finish();
   const { stream, expected } = request;
+  const may = guard?.writing(caller, 'write', stream);
   await writer.room();
-  const outcome = await writer.submit({ kind: 'append', ...request });
+  const outcome = await writer.submit({ kind: 'append', ...request, may });
   if (outcome.done) return successOf(outcome);
   if (outcome.because === 'wrong-expected-version') return conflictOf(expected, outcome.current);
   throw writeFailure(stream, expected, outcome);
 };
 
-/** The handler. */
+/** The handler; with a `guard`, callers are checked. */
 export const appendHandler =
-  (writer: Writer): grpc.handleClientStreamingCall<streams.AppendReq, streams.AppendResp> =>
+  (writer: Writer, guard?: Guard): grpc.handleClientStreamingCall<streams.AppendReq, streams.AppendResp> =>
   (call, callback) => {
     const collector = openCollector();
+    const identity = guard?.identify(call);
     let isGone = false;
     call.on('data', collector.add);
     call.on('error', () => {
@@ -127,7 +134,7 @@ export const appendHandler =
       try {
         // A caller that gave up before the write began must not find it done.
         if (isGone) return;
-        callback(null, await answer(writer, collector.finish()));
+        callback(null, await answer(writer, collector, guard, identity));
       } catch (error) {
         callback(asFailure(error));
       }

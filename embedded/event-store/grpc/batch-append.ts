@@ -1,12 +1,14 @@
 /**
  * Streams.BatchAppend: many appends over one long call, told apart by correlation ids, answered exactly once each.
- * Mounted by server.ts. Clients use it whenever they send no credentials.
+ * Mounted by server.ts. Clients use it whenever an append has no credentials of its own; those of the client come with
+ * the call, once.
  */
 import type grpc from '@grpc/grpc-js';
 import type { NewEvent } from '../event.ts';
 import type { Expected } from '../expected.ts';
 import type { WriteOutcome, Writer } from '../writer.ts';
-import { type Failure, isFailure, maxAppendBytes } from './failures.ts';
+import { asFailure, type Failure, isFailure, maxAppendBytes } from './failures.ts';
+import type { Guard, Identity } from './guard.ts';
 import { any, empty, shared, status, streams, wrappers } from './protocol.ts';
 import { readProposed, readRevision, readStreamName, readUuid } from './requests.ts';
 
@@ -24,6 +26,7 @@ interface Fault {
 const codes = {
   invalidArgument: 3,
   deadlineExceeded: 4,
+  permissionDenied: 7,
   resourceExhausted: 8,
   failedPrecondition: 9,
   aborted: 10,
@@ -50,6 +53,13 @@ const tooLarge = (): Fault => ({
   message: 'Maximum Append Size Exceeded',
   type: ofClient('MaximumAppendSizeExceeded'),
   details: new shared.MaximumAppendSizeExceeded().setMaxappendsize(maxAppendBytes),
+});
+
+const denied = (): Fault => ({
+  code: codes.permissionDenied,
+  message: 'Access Denied',
+  type: ofClient('AccessDenied'),
+  details: new shared.AccessDenied(),
 });
 
 const conflict = (expected: Expected, current: bigint): Fault => {
@@ -153,12 +163,21 @@ const replyTo = (
   return 'done' in result ? reply.setSuccess(successReply(result)) : reply.setError(faultReply(result));
 };
 
+/** Who calls, where callers are checked. */
+interface Guarded {
+  readonly guard: Guard;
+  readonly identity: Identity;
+}
+
 /** The outcome for the client, or `unavailable`: the whole call has to end, because the append may have happened. */
 const execute = async (
   writer: Writer,
   incoming: Incoming,
+  guarded: Guarded | undefined,
 ): Promise<Extract<WriteOutcome, { done: true }> | Fault | 'unavailable'> => {
   const { options, fault } = incoming;
+  // Every append of the call waits for the same answer, so that they stay in order.
+  const caller = guarded && (await guarded.identity.current());
   if (!options) return badRequest('The first message of an append has no options');
   if (fault) return fault;
   const stream = readStreamName(options.getStreamIdentifier(), true);
@@ -166,11 +185,19 @@ const execute = async (
   const expected = readExpected(options);
   if (expected === undefined) return badRequest('The expected stream position is missing');
   if (isPast(options)) return timedOut();
-  const outcome = await writer.submit({ kind: 'append', stream, expected, events: incoming.events });
+  const outcome = await writer.submit({
+    kind: 'append',
+    stream,
+    expected,
+    events: incoming.events,
+    may: guarded?.guard.writing(caller, 'write', stream),
+  });
   if (outcome.done) return outcome;
   switch (outcome.because) {
     case 'wrong-expected-version':
       return conflict(expected, outcome.current);
+    case 'access-denied':
+      return denied();
     case 'stream-deleted': {
       const identifier = new shared.StreamIdentifier().setStreamName(Buffer.from(stream));
       return {
@@ -209,12 +236,13 @@ const slowDown = (call: Call, writer: Writer): void => {
   void room.then(() => call.resume());
 };
 
-/** The handler. `onOpen` gets a way to end the call when the server stops. */
+/** The handler. `onOpen` gets a way to end the call when the server stops; with a `guard`, callers are checked. */
 export const batchAppendHandler =
   (
     writer: Writer,
     onOpen: (end: (failure: Failure) => void) => () => void,
     unavailable: (details: string) => Failure,
+    guard?: Guard,
   ): grpc.handleBidiStreamingCall<streams.BatchAppendReq, streams.BatchAppendResp> =>
   (call) => {
     const arriving = new Map<string, Incoming>();
@@ -236,9 +264,17 @@ export const batchAppendHandler =
       forget();
     };
 
+    const guarded = guard && { guard, identity: guard.identify(call) };
+
     const finish = async (incoming: Incoming): Promise<void> => {
       waiting += 1;
-      const result = await execute(writer, incoming);
+      let result: Awaited<ReturnType<typeof execute>>;
+      try {
+        result = await execute(writer, incoming, guarded);
+      } catch (error) {
+        // Whoever calls is no longer, or not, who they say; nothing more is taken from them.
+        return close(asFailure(error));
+      }
       waiting -= 1;
       if (isOver) return;
       // An answer "unavailable" exists for whole calls only; the client then fails every append it waits for.
@@ -274,4 +310,11 @@ export const batchAppendHandler =
     });
     call.on('error', leave);
     call.on('cancelled', leave);
+    if (!guarded) return;
+    // Nothing is taken in from a caller before it is known who calls.
+    call.pause();
+    guarded.identity.current().then(
+      () => call.resume(),
+      (error) => close(asFailure(error)),
+    );
   };

@@ -39,6 +39,11 @@ export const invalidArgument = (details: string): Failure => failure(grpc.status
 export const unavailable = (details: string): Failure => failure(grpc.status.UNAVAILABLE, details);
 export const internal = (details: string): Failure => failure(grpc.status.INTERNAL, details);
 
+export const accessDenied = (): Failure =>
+  failure(grpc.status.PERMISSION_DENIED, 'Access Denied', 'access-denied');
+export const unauthenticated = (details: string): Failure =>
+  failure(grpc.status.UNAUTHENTICATED, details, 'access-denied');
+
 export const streamDeleted = (stream: string): Failure =>
   failure(grpc.status.FAILED_PRECONDITION, `Event stream '${stream}' is deleted.`, 'stream-deleted', {
     'stream-name': stream,
@@ -124,6 +129,8 @@ export const writeFailure = (
       return wrongExpectedVersion(stream, expected, outcome.current);
     case 'stream-deleted':
       return streamDeleted(stream);
+    case 'access-denied':
+      return accessDenied();
     case 'unavailable':
       return unavailable(outcome.detail);
     case 'full':

@@ -3,7 +3,7 @@
  * Mounted by server.ts.
  */
 import type grpc from '@grpc/grpc-js';
-import type { ConsumerConnection } from '../persistent/consumer.ts';
+import type { Farewell } from '../persistent/consumer.ts';
 import { groupKey } from '../persistent/definition.ts';
 import type { Membership } from '../persistent/group.ts';
 import type { Nack } from '../persistent/message.ts';
@@ -44,29 +44,39 @@ const idsOf = (list: readonly Parameters<typeof readUuid>[0][]): string[] =>
 
 const connectionNameOf = (call: Call): string => String(call.metadata.get('connection-name')[0] ?? '');
 
+const farewellOf = (stream: string, group: string, { because, detail }: Farewell): Failure =>
+  because === 'unavailable' ? unavailable(detail) : groupDropped(stream, group, detail);
+
+/** The name of a call's caller. */
+type NameOf = (call: Call) => string;
+
 /** Joins the group that the first message asks for and confirms. Throws a failure. */
 const join = (
   registry: Registry,
   call: Call,
   options: persistent.ReadReq.Options,
-  end: ConsumerConnection['end'],
+  username: string,
+  fail: (failure: Failure) => void,
 ): Membership => {
   const stream = readSource(options);
-  const name = readGroupName(options);
+  const name = readGroupName(stream, options);
   const idForm = readIdForm(options.getUuidOption());
   const group = registry.find(stream, name);
   if (!group) throw groupDoesNotExist(stream, name);
-  const membership = group.join({
+  const joined = group.join({
     from: call.getPeer(),
-    username: 'anonymous',
+    username,
     connectionName: connectionNameOf(call),
     window: options.getBufferSize() > 0 ? options.getBufferSize() : defaultWindow,
+    isReady: () => !call.writableNeedDrain,
     send: (message) => call.write(encodeDelivery(message.resolved, idForm, message.retryCount)),
-    end,
+    end: (farewell) => fail(farewellOf(stream, name, farewell)),
   });
-  if (!membership) throw groupFull(stream, name);
+  if ('because' in joined)
+    throw joined.because === 'full' ? groupFull(stream, name) : farewellOf(stream, name, joined);
   call.write(encodeConfirmation(groupKey(stream, name)));
-  return membership;
+  call.on('drain', joined.resume);
+  return joined;
 };
 
 const answer = (membership: Membership, request: persistent.ReadReq): void => {
@@ -78,9 +88,12 @@ const answer = (membership: Membership, request: persistent.ReadReq): void => {
   else throw invalidArgument('A message holds neither an acknowledgement nor its refusal');
 };
 
-/** The handler. */
+/** The handler. `nameOf` tells the caller's name, where callers have names. */
 export const persistentReadHandler =
-  (registry: Registry): grpc.handleBidiStreamingCall<persistent.ReadReq, Buffer> =>
+  (
+    registry: Registry,
+    nameOf: NameOf = () => 'anonymous',
+  ): grpc.handleBidiStreamingCall<persistent.ReadReq, Buffer> =>
   (call) => {
     let membership: Membership | undefined;
     let isOver = false;
@@ -99,15 +112,8 @@ export const persistentReadHandler =
       try {
         const options = request.getOptions();
         if (membership) answer(membership, request);
-        else if (options) {
-          const end: ConsumerConnection['end'] = (reason, detail) =>
-            fail(
-              reason === 'unavailable'
-                ? unavailable(detail)
-                : groupDropped(readSource(options), readGroupName(options), detail),
-            );
-          membership = join(registry, call, options, end);
-        } else throw invalidArgument('The first message of a consumer has no options');
+        else if (options) membership = join(registry, call, options, nameOf(call), fail);
+        else throw invalidArgument('The first message of a consumer has no options');
       } catch (error) {
         fail(asFailure(error));
       }

@@ -4,11 +4,17 @@
  * stream in these alone.
  */
 import { ticksPerMs } from '../event.ts';
-import { allStreams, type Settings, settingsSchema, strategies } from '../persistent/definition.ts';
+import {
+  allStreams,
+  checkpointStream,
+  type Settings,
+  settingsSchema,
+  strategies,
+} from '../persistent/definition.ts';
 import type { NewGroup } from '../persistent/registry.ts';
 import { invalidArgument, isFailure } from './failures.ts';
 import type { persistent, shared } from './protocol.ts';
-import { readFilterRequest, readRevision, readStreamName, required } from './requests.ts';
+import { maxNameBytes, readFilterRequest, readRevision, readStreamName, required } from './requests.ts';
 
 interface SettingsMessage {
   getResolveLinks(): boolean;
@@ -84,10 +90,13 @@ interface Sourced {
 export const readSource = (options: Sourced): string =>
   options.hasAll() ? allStreams : nameOf(options.getStreamIdentifier());
 
-/** The name of the group. */
-export const readGroupName = (options: { getGroupName(): string }): string => {
+/** The name of the group of `stream`. Streams are named after both, so both together may be no longer than a name. */
+export const readGroupName = (stream: string, options: { getGroupName(): string }): string => {
   const name = options.getGroupName();
   if (name === '') throw invalidArgument('The group name is empty');
+  if (name.includes('\0')) throw invalidArgument('The group name contains NUL');
+  if (Buffer.byteLength(checkpointStream({ stream, group: name })) > maxNameBytes)
+    throw invalidArgument(`The names of stream and group are too long together`);
   return name;
 };
 
@@ -127,9 +136,10 @@ export const readStart = (options: Startable): bigint => {
 export const readNewGroup = (options: persistent.CreateReq.Options): NewGroup => {
   const filter = options.getAll()?.getFilter();
   const identifier = options.getStream()?.getStreamIdentifier() ?? options.getStreamIdentifier();
+  const stream = options.hasAll() ? allStreams : nameOf(identifier);
   return {
-    stream: options.hasAll() ? allStreams : nameOf(identifier),
-    group: readGroupName(options),
+    stream,
+    group: readGroupName(stream, options),
     startFrom: readStart(options),
     settings: readSettings(options.getSettings()),
     ...(filter ? { filter: readFilterRequest(filter) } : {}),

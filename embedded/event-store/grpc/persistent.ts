@@ -3,6 +3,7 @@
  * Mounted by server.ts; consumers are served by persistent-read.ts.
  */
 import type grpc from '@grpc/grpc-js';
+import { allStreams } from '../persistent/definition.ts';
 import type { Group } from '../persistent/group.ts';
 import type { Refusal, Registry } from '../persistent/registry.ts';
 import {
@@ -61,7 +62,7 @@ const update = (registry: Registry) => async (request: persistent.UpdateReq) => 
   const options = required(request.getOptions(), 'options');
   const identifier = options.getStream()?.getStreamIdentifier() ?? options.getStreamIdentifier();
   const stream = readSource({ hasAll: () => options.hasAll(), getStreamIdentifier: () => identifier });
-  const group = readGroupName(options);
+  const group = readGroupName(stream, options);
   const settings = readSettings(options.getSettings());
   throwRefusal(stream, group, await registry.update(stream, group, settings, readStart(options)));
   return new persistent.UpdateResp();
@@ -70,7 +71,7 @@ const update = (registry: Registry) => async (request: persistent.UpdateReq) => 
 const remove = (registry: Registry) => async (request: persistent.DeleteReq) => {
   const options = required(request.getOptions(), 'options');
   const stream = readSource(options);
-  const group = readGroupName(options);
+  const group = readGroupName(stream, options);
   throwRefusal(stream, group, await registry.remove(stream, group));
   return new persistent.DeleteResp();
 };
@@ -80,7 +81,7 @@ const findGroup = (
   options: persistent.GetInfoReq.Options | persistent.ReplayParkedReq.Options,
 ): Group => {
   const stream = readSource(options);
-  const name = readGroupName(options);
+  const name = readGroupName(stream, options);
   const group = registry.find(stream, name);
   if (!group) throw groupDoesNotExist(stream, name);
   return group;
@@ -112,7 +113,7 @@ const replayParked = (registry: Registry) => async (request: persistent.ReplayPa
 };
 
 const restartSubsystem = (registry: Registry) => async () => {
-  await registry.restart();
+  throwRefusal(allStreams, '', await registry.restart());
   return new shared.Empty();
 };
 

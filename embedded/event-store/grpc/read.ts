@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { StoredEvent } from '../event.ts';
 import { compileFilter } from '../filter.ts';
-import { asTheyAre, type Resolved, resolveLinks } from '../links.ts';
+import { asTheyAre, type MayRead, type Resolved, resolveLinks } from '../links.ts';
 import { readAll, readStream } from '../reader.ts';
 import { type FilterPlan, followAll, followStream, type Sources, type Subscriber } from '../subscriptions.ts';
 import {
@@ -16,6 +16,7 @@ import {
   streamDeleted,
   unavailable,
 } from './failures.ts';
+import type { Guard } from './guard.ts';
 import { streams } from './protocol.ts';
 import { readFilterRequest, readIdForm, readRevision, readStreamName, required } from './requests.ts';
 import { type Outlet, openOutlet, type ReadCall } from './send.ts';
@@ -52,14 +53,16 @@ interface Sending {
   readonly outlet: Outlet;
   readonly idForm: IdForm;
   readonly resolve: boolean;
+  /** Over TLS: which targets of links this caller may see. */
+  readonly mayRead: MayRead | undefined;
 }
 
 const sendEvents = async (
-  { sources, outlet, idForm, resolve }: Sending,
+  { sources, outlet, idForm, resolve, mayRead }: Sending,
   events: readonly StoredEvent[],
 ): Promise<void> => {
   const resolved: Resolved[] = resolve
-    ? await resolveLinks(sources.sql, sources.cache, events)
+    ? await resolveLinks(sources.sql, sources.cache, events, mayRead)
     : asTheyAre(events);
   for (const one of resolved) {
     if (outlet.signal.aborted) return;
@@ -169,12 +172,28 @@ const readFromAll = async (
   }
 };
 
-const serve = async (sources: Sources, outlet: Outlet, options: Options): Promise<void> => {
+/** Lets the caller in, or throws; what it may see of links later. Nothing more is asked while a subscription lasts. */
+const admit = async (guard: Guard, call: ReadCall): Promise<MayRead> => {
+  const caller = await guard.identify(call).current();
+  const options = required(call.request.getOptions(), 'options');
+  await guard.require(caller, 'read', options.hasAll() ? '$all' : nameOf(options));
+  return (stream, pair) => guard.isAllowed(caller, 'read', stream, pair);
+};
+
+const serve = async (
+  sources: Sources,
+  outlet: Outlet,
+  call: ReadCall,
+  guard: Guard | undefined,
+): Promise<void> => {
+  const mayRead = guard && (await admit(guard, call));
+  const options = required(call.request.getOptions(), 'options');
   const sending: Sending = {
     sources,
     outlet,
     idForm: readIdForm(options.getUuidOption()),
     resolve: options.getResolveLinks(),
+    mayRead,
   };
   const backwards = options.getReadDirection() === streams.ReadReq.Options.ReadDirection.BACKWARDS;
   if (options.hasStream() === options.hasAll()) throw invalidArgument('stream_option is missing');
@@ -191,20 +210,16 @@ const serve = async (sources: Sources, outlet: Outlet, options: Options): Promis
     : readFromStream(sending, options, backwards, count);
 };
 
-/** The handler. `onOpen` gets a way to end the call when the server stops. */
+/** The handler. `onOpen` gets a way to end the call when the server stops; with a `guard`, callers are checked. */
 export const readHandler =
-  (sources: Sources, onOpen: (end: (failure: Failure) => void) => () => void) =>
+  (sources: Sources, onOpen: (end: (failure: Failure) => void) => () => void, guard?: Guard) =>
   (call: ReadCall): void => {
     const outlet = openOutlet(call);
     const forget = onOpen((failure) => {
       outlet.leave();
       call.emit('error', failure);
     });
-    const options = call.request.getOptions();
-    const served = options
-      ? serve(sources, outlet, options)
-      : Promise.reject(invalidArgument('The options are missing'));
-    served.then(
+    serve(sources, outlet, call, guard).then(
       () => {
         forget();
         if (!outlet.signal.aborted) call.end();

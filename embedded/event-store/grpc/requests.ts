@@ -9,7 +9,7 @@ import type { shared, streams } from './protocol.ts';
 import type { IdForm } from './wire.ts';
 
 /** Longest stream name in bytes: names are indexed, and an index entry must fit on a page. */
-const maxNameBytes = 1_024;
+export const maxNameBytes = 1_024;
 const maxTypeLength = 1_024;
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -1,8 +1,9 @@
 /**
- * The gRPC server: EventStoreDB's services on one loopback port.
+ * The gRPC server: EventStoreDB's services on one port, plain or over TLS.
  * Started by the event store's main.ts.
  */
 import { randomUUID } from 'node:crypto';
+import { isIPv6 } from 'node:net';
 import grpc from '@grpc/grpc-js';
 import { ticksPerMs } from '../event.ts';
 import type { Registry } from '../persistent/registry.ts';
@@ -11,6 +12,8 @@ import type { Writer } from '../writer.ts';
 import { appendHandler } from './append.ts';
 import { batchAppendHandler } from './batch-append.ts';
 import { type Failure, unavailable } from './failures.ts';
+import type { Guard } from './guard.ts';
+import { guardedPersistentHandlers, guardedPersistentRead } from './guarded-persistent.ts';
 import { persistentHandlers } from './persistent.ts';
 import { persistentReadHandler } from './persistent-read.ts';
 import { features, gossip, services, shared } from './protocol.ts';
@@ -69,9 +72,29 @@ const channelOptions: grpc.ServerOptions = {
   'grpc.keepalive_timeout_ms': 10_000,
 };
 
-const bind = (server: grpc.Server, host: string, port: number): Promise<number> =>
+/** Certificate and key that a server proves itself with, PEM. */
+export interface TlsIdentity {
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+}
+
+const credentialsOf = (tls: TlsIdentity | undefined): grpc.ServerCredentials =>
+  tls
+    ? grpc.ServerCredentials.createSsl(null, [{ cert_chain: tls.certificate, private_key: tls.key }])
+    : grpc.ServerCredentials.createInsecure();
+
+/** Where to listen, and what clients are told to connect to. */
+export interface GrpcConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly advertisedHost: string;
+  readonly tls?: TlsIdentity | undefined;
+}
+
+const bind = (server: grpc.Server, { host, port, tls }: GrpcConfig): Promise<number> =>
   new Promise((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+    const address = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+    server.bindAsync(address, credentialsOf(tls), (error, bound) => {
       if (error) reject(error);
       else resolve(bound);
     });
@@ -92,12 +115,26 @@ const shutDown = (server: grpc.Server): Promise<void> =>
     });
   });
 
-/** Serves on `host`:`port` (0: any free port). Rejects when the port is taken. */
+/** Handlers of persistent subscriptions; with a guard, behind its checks. */
+const persistentService = (registry: Registry, guard: Guard | undefined) => {
+  if (!guard) return { ...persistentHandlers(registry), read: persistentReadHandler(registry) };
+  const names = new WeakMap<object, string>();
+  const read = persistentReadHandler(registry, (call) => names.get(call) ?? 'anonymous');
+  return {
+    ...guardedPersistentHandlers(persistentHandlers(registry), guard),
+    read: guardedPersistentRead(read, guard, (call, caller) => names.set(call, caller.name)),
+  };
+};
+
+/**
+ * Serves on `host`:`port` (0: any free port). Rejects when the port is taken. With a guard callers must authenticate;
+ * features and gossip are open to all, as on the real server.
+ */
 export const startGrpcServer = async (
-  config: { host: string; port: number },
-  parts: { sources: Sources; writer: Writer; registry: Registry },
+  config: GrpcConfig,
+  parts: { sources: Sources; writer: Writer; registry: Registry; guard?: Guard | undefined },
 ): Promise<GrpcServer> => {
-  const { sources, writer, registry } = parts;
+  const { sources, writer, registry, guard } = parts;
   const open = new Set<(failure: Failure) => void>();
   const onOpen = (end: (failure: Failure) => void): (() => void) => {
     open.add(end);
@@ -109,19 +146,16 @@ export const startGrpcServer = async (
   server.addService(
     services.streams as unknown as grpc.ServiceDefinition,
     {
-      read: readHandler(sources, onOpen),
-      append: appendHandler(writer),
-      batchAppend: batchAppendHandler(writer, onOpen, unavailable),
-      delete: deleteHandler(writer),
-      tombstone: tombstoneHandler(writer),
+      read: readHandler(sources, onOpen, guard),
+      append: appendHandler(writer, guard),
+      batchAppend: batchAppendHandler(writer, onOpen, unavailable, guard),
+      delete: deleteHandler(writer, guard),
+      tombstone: tombstoneHandler(writer, guard),
     } as unknown as grpc.UntypedServiceImplementation,
   );
   server.addService(
     services.persistent as unknown as grpc.ServiceDefinition,
-    {
-      ...persistentHandlers(registry),
-      read: persistentReadHandler(registry),
-    } as unknown as grpc.UntypedServiceImplementation,
+    persistentService(registry, guard) as unknown as grpc.UntypedServiceImplementation,
   );
   server.addService(services.features, {
     getSupportedMethods: ((_call, callback) => callback(null, supportedMethods())) as grpc.handleUnaryCall<
@@ -131,12 +165,12 @@ export const startGrpcServer = async (
   });
   server.addService(services.gossip, {
     read: ((_call, callback) =>
-      callback(null, clusterOfOne(instanceId, config.host, port))) as grpc.handleUnaryCall<
+      callback(null, clusterOfOne(instanceId, config.advertisedHost, port))) as grpc.handleUnaryCall<
       shared.Empty,
       gossip.ClusterInfo
     >,
   });
-  port = await bind(server, config.host, config.port);
+  port = await bind(server, config);
   return {
     port,
     stop: async () => {

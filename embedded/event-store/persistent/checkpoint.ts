@@ -1,81 +1,54 @@
 /**
- * How far a group has come: the place before its first unfinished event, kept in the group's checkpoint stream.
- * Called by group.ts.
+ * When a group's progress is stored, and where: in a stream of its own, of which only the newest event counts.
+ * Called by group.ts and registry.ts.
  */
 import { randomUUID } from 'node:crypto';
+import type { Logger } from '../../../platform/log.ts';
 import { metastreamOf } from '../event.ts';
-import { readStream } from '../reader.ts';
+import { rangeOf } from '../reader.ts';
 import type { Sources } from '../subscriptions.ts';
 import type { Writer } from '../writer.ts';
 import type { Settings } from './definition.ts';
-
-/**
- * Follows what was fetched and what is finished. Places are revisions, or positions of $all, in the order of the
- * source; `-1n` is before the first.
- */
-export interface Progress {
-  /** An event was fetched; `before` is the place of the one fetched before it. */
-  fetched(place: bigint): void;
-  /** Nothing for the group up to `place`, which a filter has let pass by. */
-  passed(place: bigint): void;
-  finished(place: bigint): void;
-  /** The place after which everything has to be delivered again after a crash. */
-  checkpoint(): bigint;
-  /** Events finished and not yet covered by a written checkpoint. */
-  finishedSince(): number;
-  /** A checkpoint that covers the first `finished` of them was written. */
-  written(finished: number): void;
-  lastFetched(): bigint;
-}
-
-/** Progress that begins behind `start`. */
-export const openProgress = (start: bigint): Progress => {
-  /** Unfinished places in order, each with the place before it. Bounded by the group's buffers and windows. */
-  const unfinished = new Map<bigint, bigint>();
-  let last = start;
-  let finishedCount = 0;
-  return {
-    fetched: (place) => {
-      unfinished.set(place, last);
-      last = place;
-    },
-    passed: (place) => {
-      if (place > last) last = place;
-    },
-    finished: (place) => {
-      if (unfinished.delete(place)) finishedCount += 1;
-    },
-    checkpoint: () => {
-      for (const before of unfinished.values()) return before;
-      return last;
-    },
-    finishedSince: () => finishedCount,
-    written: (finished) => {
-      finishedCount -= finished;
-    },
-    lastFetched: () => last,
-  };
-};
-
-/** Whether a checkpoint is due (PersistentSubscription.TryMarkCheckpoint): enough events, or enough of them and time. */
-export const isDue = (settings: Settings, finished: number, elapsedMs: number): boolean =>
-  finished > 0 &&
-  (finished >= settings.maxCheckpointCount ||
-    (finished >= settings.minCheckpointCount && elapsedMs >= settings.checkpointAfterMs));
+import type { Progress } from './progress.ts';
 
 const checkpointType = '$SubscriptionCheckpoint';
 
-/** The stored checkpoint; `undefined` when there is none. */
-export const readCheckpoint = async (
-  { sql, cache }: Sources,
-  stream: string,
-): Promise<bigint | undefined> => {
-  const pages = await readStream(sql, cache, { stream, from: 'end', backwards: true, maxCount: 1 });
-  if (typeof pages === 'string') return undefined;
-  for await (const [event] of pages) {
-    if (event) return BigInt(JSON.parse(Buffer.from(event.data).toString('utf8')) as string);
+const placeIn = (data: Uint8Array): bigint | undefined => {
+  try {
+    return BigInt(JSON.parse(Buffer.from(data).toString('utf8')) as string);
+  } catch {
+    return undefined;
   }
-  return undefined;
+};
+
+/**
+ * The checkpoints stored in `streams`, by stream; none where there is none. What cannot be read counts as none, which
+ * delivers events again rather than leaving any out.
+ */
+export const readCheckpoints = async (
+  { sql, cache }: Sources,
+  streams: readonly string[],
+  log: Logger,
+): Promise<Map<string, bigint>> => {
+  const found = new Map<string, bigint>();
+  if (streams.length === 0) return found;
+  const pairs = await cache.committedMany(streams);
+  const ranges = new Map(
+    streams.map((name, at) => [name, rangeOf(name, pairs[at] as (typeof pairs)[number])]),
+  );
+  const rows = await sql<{ name: string; revision: bigint; data: Uint8Array }[]>`
+    select t.name, e.revision, e.data from unnest(${sql.array([...streams], 1009)}::text[]) t(name)
+    join event_store.streams s on s.name = t.name
+    cross join lateral (
+      select revision, data from event_store.events where stream = s.id order by revision desc limit 1) e`;
+  for (const { name, revision, data } of rows) {
+    const range = ranges.get(name);
+    if (typeof range !== 'object' || revision < range.from) continue;
+    const place = placeIn(data);
+    if (place === undefined) log.error({ stream: name }, 'a checkpoint cannot be read and is left out');
+    else found.set(name, place);
+  }
+  return found;
 };
 
 const jsonEvent = (type: string, data: unknown) => ({
@@ -106,9 +79,82 @@ export const beginAnew = async (
   return outcome.done;
 };
 
-/** Stores a checkpoint; false when the store could not write, which only means a later one has to do. */
-export const writeCheckpoint = async (writer: Writer, stream: string, place: bigint): Promise<boolean> => {
-  const events = [jsonEvent(checkpointType, place.toString())];
-  const outcome = await writer.submit({ kind: 'append', stream, expected: 'any', events });
-  return outcome.done;
+/** Stores progress when it is due. */
+export interface Checkpoints {
+  /** The stored place; `undefined` while there is none. */
+  stored(): bigint | undefined;
+  /** When the next one falls due (performance.now()); `undefined` while none will by time alone. */
+  dueAt(): number | undefined;
+  storeIfDue(): void;
+  /** Stores what there is, due or not. */
+  flush(): Promise<void>;
+}
+
+/** Events that a filter passes over are worth a checkpoint no more often than this. */
+const passedEveryMs = 1_000;
+/** How soon a checkpoint is tried again while the store cannot write. */
+const againMs = 500;
+
+/** Keeps `progress` in `stream`, where `stored` is. `settled` is called after each attempt. */
+export const openCheckpoints = (
+  parts: { progress: Progress; settings: Settings; writer: Writer; log: Logger },
+  stream: string,
+  checkpoint: bigint | undefined,
+  settled: () => void,
+): Checkpoints => {
+  const { progress, settings, writer, log } = parts;
+  let stored = checkpoint;
+  let written = progress.checkpoint();
+  let storedAt = performance.now();
+  let notBefore = 0;
+  let storing: Promise<void> | undefined;
+
+  const write = async (): Promise<void> => {
+    const place = progress.checkpoint();
+    const since = progress.since();
+    if (place === written) return;
+    const events = [jsonEvent(checkpointType, place.toString())];
+    const outcome = await writer.submit({ kind: 'append', stream, expected: 'any', events });
+    storedAt = performance.now();
+    if (outcome.done) {
+      stored = place;
+      written = place;
+      progress.written(since);
+    } else {
+      notBefore = storedAt + againMs;
+      log.warn({ stream, because: outcome.because }, 'a checkpoint could not be stored');
+    }
+  };
+
+  const store = (): Promise<void> => {
+    storing ??= write().finally(() => {
+      storing = undefined;
+      settled();
+    });
+    return storing;
+  };
+
+  /** By number at once, by time when there are enough of them (PersistentSubscription.TryMarkCheckpoint). */
+  const dueAt = (): number | undefined => {
+    const { covered, finished } = progress.since();
+    if (storing || covered <= 0) return undefined;
+    if (finished > 0 && covered >= settings.maxCheckpointCount) return notBefore;
+    if (covered < settings.minCheckpointCount) return undefined;
+    const pauseMs =
+      finished > 0 ? settings.checkpointAfterMs : Math.max(settings.checkpointAfterMs, passedEveryMs);
+    return Math.max(notBefore, storedAt + pauseMs);
+  };
+
+  return {
+    stored: () => stored,
+    dueAt,
+    storeIfDue: () => {
+      const at = dueAt();
+      if (at !== undefined && at <= performance.now()) void store();
+    },
+    flush: async () => {
+      await storing;
+      await store();
+    },
+  };
 };

@@ -4,6 +4,12 @@
  */
 import type { Message } from './message.ts';
 
+/** Why consumers are sent away. */
+export interface Farewell {
+  readonly because: 'dropped' | 'unavailable';
+  readonly detail: string;
+}
+
 /** How a group reaches a consumer. */
 export interface ConsumerConnection {
   /** Where it connects from, as whom, and what it calls itself. */
@@ -12,9 +18,11 @@ export interface ConsumerConnection {
   readonly connectionName: string;
   /** Events it takes before it has answered for some. */
   readonly window: number;
+  /** Whether what was sent before is on its way. It tells its membership when that becomes so again. */
+  isReady(): boolean;
   send(message: Message): void;
   /** Ends the connection from the server's side. */
-  end(reason: 'dropped' | 'unavailable', detail: string): void;
+  end(farewell: Farewell): void;
 }
 
 /** A consumer with its events in flight, by event id. Ids may repeat in a log, hence lists. */
@@ -22,6 +30,7 @@ export interface Consumer {
   readonly connection: ConsumerConnection;
   readonly inFlight: Map<string, Message[]>;
   size: number;
+  bytes: number;
   totalItems: number;
   readonly latenciesMs: number[];
   nextLatency: number;
@@ -62,14 +71,19 @@ export const openConsumer = (connection: ConsumerConnection): Consumer => ({
   connection,
   inFlight: new Map(),
   size: 0,
+  bytes: 0,
   totalItems: 0,
   latenciesMs: [],
   nextLatency: 0,
   rate: openRate(),
 });
 
+/** In flight at one consumer, however large its window: what it has not answered for is kept in memory. */
+const maxBytesInFlight = 32 * 1024 * 1024;
+
 /** Whether it may be sent one more. */
-export const hasRoom = (consumer: Consumer): boolean => consumer.size < consumer.connection.window;
+export const hasRoom = ({ size, bytes, connection }: Consumer): boolean =>
+  size < connection.window && bytes < maxBytesInFlight && connection.isReady();
 
 /** Puts a message in flight. */
 export const hold = (consumer: Consumer, message: Message): void => {
@@ -78,6 +92,7 @@ export const hold = (consumer: Consumer, message: Message): void => {
   if (same) same.push(message);
   else consumer.inFlight.set(id, [message]);
   consumer.size += 1;
+  consumer.bytes += message.bytes;
   consumer.totalItems += 1;
   consumer.rate.add();
 };
@@ -89,12 +104,25 @@ export const release = (consumer: Consumer, id: string): Message | undefined => 
   if (!same || !message) return undefined;
   if (same.length === 0) consumer.inFlight.delete(id);
   consumer.size -= 1;
+  consumer.bytes -= message.bytes;
   return message;
 };
 
-/** Everything in flight, in the order of the source. */
-export const inFlightOf = (consumer: Consumer): Message[] =>
-  [...consumer.inFlight.values()].flat().sort((a, b) => Number(a.source.position - b.source.position));
+/** Everything in flight. */
+export const inFlightOf = (consumer: Consumer): Message[] => [...consumer.inFlight.values()].flat();
+
+/** Takes everything out of flight. */
+export const releaseAll = (consumer: Consumer): Message[] => {
+  const messages = inFlightOf(consumer);
+  consumer.inFlight.clear();
+  consumer.size = 0;
+  consumer.bytes = 0;
+  return messages;
+};
+
+/** When the message that was sent first is late (performance.now()); `undefined` while nothing is in flight. */
+export const firstDueAt = (consumer: Consumer): number | undefined =>
+  consumer.inFlight.values().next().value?.[0]?.dueAt;
 
 const keptLatencies = 1_000;
 

@@ -3,6 +3,7 @@
  * Stored by registry.ts as JSON, asked for through grpc/persistent-requests.ts.
  */
 import { z } from 'zod';
+import type { StoredEvent } from '../event.ts';
 import { compileFilter, type Filter, type FilterRequest } from '../filter.ts';
 
 /** How events are shared among the consumers of a group. */
@@ -54,6 +55,10 @@ export type Definition = z.infer<typeof definitionSchema>;
 
 /** The name of the source that stands for the whole log. */
 export const allStreams = '$all';
+
+/** Where an event is in the source of a group: its revision, or its position when the source is $all. */
+export const placeOf = (one: Pick<Definition, 'stream'>, event: StoredEvent): bigint =>
+  one.stream === allStreams ? event.position : event.revision;
 
 /** Key of a group; also the id that its consumers are told. */
 export const groupKey = (stream: string, group: string): string => `${stream}::${group}`;

@@ -3,7 +3,8 @@
  * Called by group.ts.
  */
 import { crc32 } from 'node:zlib';
-import { type Consumer, hasRoom } from './consumer.ts';
+import type { StoredEvent } from '../event.ts';
+import { type Consumer, hasRoom, inFlightOf } from './consumer.ts';
 import type { Settings } from './definition.ts';
 import type { Message } from './message.ts';
 
@@ -13,9 +14,11 @@ export type Dispatch = (message: Message, consumers: readonly Consumer[]) => Con
 /** Buckets that pinned strategies share out, as on the real server. */
 const buckets = 1_024;
 
+const eventOf = (message: Message): StoredEvent => message.resolved.event ?? message.source;
+
 const correlationOf = (message: Message): string | undefined => {
   try {
-    const parsed: unknown = JSON.parse(Buffer.from(message.source.metadata).toString('utf8'));
+    const parsed: unknown = JSON.parse(Buffer.from(eventOf(message).metadata).toString('utf8'));
     const id = (parsed as { $correlationId?: unknown } | null)?.$correlationId;
     return typeof id === 'string' ? id : undefined;
   } catch {
@@ -23,17 +26,53 @@ const correlationOf = (message: Message): string | undefined => {
   }
 };
 
-const streamOf = (message: Message): string => (message.resolved.event ?? message.source).stream;
+const streamOf = (message: Message): string => eventOf(message).stream;
 
-/** Each bucket belongs to one consumer while the consumers stay the same; a full one makes its messages wait. */
-const pinned =
-  (keyOf: (message: Message) => string): Dispatch =>
-  (message, consumers) => {
-    if (consumers.length === 0) return undefined;
-    const bucket = crc32(keyOf(message)) % buckets;
-    const owner = consumers[bucket % consumers.length] as Consumer;
+/** How many of `buckets` each consumer has. */
+const countsOf = (
+  owners: ReadonlyMap<number, Consumer>,
+  consumers: readonly Consumer[],
+): Map<Consumer, number> => {
+  const counts = new Map(consumers.map((consumer) => [consumer, 0]));
+  for (const owner of owners.values()) counts.set(owner, (counts.get(owner) ?? 0) + 1);
+  return counts;
+};
+
+/**
+ * Buckets are given out as they are met, to whoever has fewest, and stay where they are: who leaves loses its own, who
+ * joins gets what the others have above an even share, and of that what has nothing in flight first.
+ */
+const pinned = (keyOf: (message: Message) => string): Dispatch => {
+  const owners = new Map<number, Consumer>();
+  let known: readonly Consumer[] = [];
+  const bucketOf = (message: Message): number => crc32(keyOf(message)) % buckets;
+
+  const settle = (consumers: readonly Consumer[]): void => {
+    known = consumers;
+    for (const [bucket, owner] of owners) if (!consumers.includes(owner)) owners.delete(bucket);
+    const share = Math.ceil(owners.size / Math.max(1, consumers.length));
+    for (const [owner, count] of countsOf(owners, consumers)) {
+      if (count <= share) continue;
+      const busy = new Set(inFlightOf(owner).map(bucketOf));
+      const own = [...owners].flatMap(([bucket, one]) => (one === owner ? [bucket] : []));
+      own.sort((a, b) => Number(busy.has(a)) - Number(busy.has(b)));
+      for (const bucket of own.slice(0, count - share)) owners.delete(bucket);
+    }
+  };
+
+  return (message, consumers) => {
+    if (consumers !== known) settle(consumers);
+    const bucket = bucketOf(message);
+    let owner = owners.get(bucket);
+    if (!owner) {
+      const [fewest] = [...countsOf(owners, consumers)].sort(([, a], [, b]) => a - b);
+      if (!fewest) return undefined;
+      owner = fewest[0];
+      owners.set(bucket, owner);
+    }
     return hasRoom(owner) ? owner : undefined;
   };
+};
 
 const roundRobin = (): Dispatch => {
   let turn = 0;
@@ -46,6 +85,9 @@ const roundRobin = (): Dispatch => {
     return undefined;
   };
 };
+
+/** Whether a message without a place says nothing of the messages behind it. */
+export const isPinned = (strategy: Settings['strategy']): boolean => strategy.startsWith('Pinned');
 
 /** The strategy of that name, with a memory of its own. */
 export const openDispatch = (strategy: Settings['strategy']): Dispatch => {

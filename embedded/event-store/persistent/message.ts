@@ -1,8 +1,8 @@
 /**
  * An event on its way through a group: fetched, delivered perhaps several times, finished once.
- * The vocabulary of group.ts, dispatch.ts and parked.ts.
+ * The vocabulary of group.ts, waiting.ts, dispatch.ts and parked.ts.
  */
-import type { StoredEvent } from '../event.ts';
+import { type StoredEvent, sizeOf } from '../event.ts';
 import type { Resolved } from '../links.ts';
 
 /** An event as a group knows it. */
@@ -12,9 +12,11 @@ export interface Message {
   readonly source: StoredEvent;
   /** Set when it was parked before: its revision in the parked stream. It has no part in the checkpoint. */
   readonly parkedRevision: bigint | undefined;
+  /** What it takes in memory, roughly. */
+  readonly bytes: number;
   /** How often it was delivered before. */
   retryCount: number;
-  /** When the consumer must have answered (performance.now()); 0 while it is with no consumer. */
+  /** When the consumer must have answered (performance.now()). */
   dueAt: number;
   /** When it was handed to its consumer (performance.now()). */
   sentAt: number;
@@ -23,11 +25,17 @@ export interface Message {
 /** What a consumer says of an event it cannot process. */
 export type Nack = 'park' | 'retry' | 'skip' | 'stop';
 
-export const openMessage = (resolved: Resolved, source: StoredEvent, parkedRevision?: bigint): Message => ({
-  resolved,
-  source,
-  parkedRevision,
-  retryCount: 0,
-  dueAt: 0,
-  sentAt: 0,
-});
+export const openMessage = (resolved: Resolved, parkedRevision?: bigint): Message => {
+  const { event, link } = resolved;
+  const source = link ?? event;
+  if (!source) throw new Error('neither an event nor a link');
+  return {
+    resolved,
+    source,
+    parkedRevision,
+    bytes: (event ? sizeOf(event) : 0) + (link ? sizeOf(link) : 0),
+    retryCount: 0,
+    dueAt: Number.POSITIVE_INFINITY,
+    sentAt: 0,
+  };
+};

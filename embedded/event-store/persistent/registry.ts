@@ -5,10 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Logger } from '../../../platform/log.ts';
+import type { Filter } from '../filter.ts';
 import { rangeOf, readStream } from '../reader.ts';
 import type { Sources } from '../subscriptions.ts';
 import type { WriteOutcome, Writer } from '../writer.ts';
-import { beginAnew, readCheckpoint } from './checkpoint.ts';
+import { beginAnew, readCheckpoints } from './checkpoint.ts';
+import type { Farewell } from './consumer.ts';
 import {
   allStreams,
   checkpointStream,
@@ -34,14 +36,14 @@ export type NewGroup = Omit<Definition, 'startFrom' | 'startsAfter'> & { readonl
 /** The registry. Changes are durable when they resolve. */
 export interface Registry {
   create(group: NewGroup): Promise<Refusal | undefined>;
-  /** Changes settings; consumers are dropped and may come back. Progress stays. */
+  /** Changes settings; consumers are dropped and may come back. Progress stays, and counts for more than `startFrom`. */
   update(stream: string, group: string, settings: Settings, startFrom: bigint): Promise<Refusal | undefined>;
   remove(stream: string, group: string): Promise<Refusal | undefined>;
   find(stream: string, group: string): Group | undefined;
   /** Groups of a stream, of $all, or all of them. */
   list(stream?: string): Group[];
-  /** Stops every group and starts it again from what is stored. */
-  restart(): Promise<void>;
+  /** Sends all consumers away and starts every group anew, where it was. */
+  restart(): Promise<Refusal | undefined>;
   stop(): Promise<void>;
 }
 
@@ -52,17 +54,33 @@ const configSchema = z.object({ version: z.literal(1), entries: z.array(definiti
 const keptConfigs = 10;
 const keptCheckpoints = 1;
 
-const isDone = (outcome: WriteOutcome): Refusal | undefined =>
+const stopped = { because: 'unavailable', detail: 'The event store is shutting down' } as const;
+const notWriting: Refusal = { because: 'unavailable', detail: 'The event store is not writing' };
+
+const refusalOf = (outcome: WriteOutcome): Refusal | undefined =>
   outcome.done
     ? undefined
     : { because: 'unavailable', detail: 'detail' in outcome ? outcome.detail : outcome.because };
 
-const readConfig = async ({ sql, cache }: Sources): Promise<Definition[]> => {
-  const read = { stream: configStream, from: 'end', backwards: true, maxCount: 1 } as const;
+const parseConfig = (data: Uint8Array): Definition[] | undefined => {
+  try {
+    return configSchema.parse(JSON.parse(Buffer.from(data).toString('utf8'))).entries;
+  } catch {
+    return undefined;
+  }
+};
+
+/** The newest configuration that can be read: a broken one must not keep the whole store from starting. */
+const readConfig = async ({ sql, cache }: Sources, log: Logger): Promise<Definition[]> => {
+  const read = { stream: configStream, from: 'end', backwards: true, maxCount: keptConfigs } as const;
   const pages = await readStream(sql, cache, read);
   if (typeof pages === 'string') return [];
-  for await (const [event] of pages) {
-    if (event) return configSchema.parse(JSON.parse(Buffer.from(event.data).toString('utf8'))).entries;
+  for await (const page of pages) {
+    for (const event of page) {
+      const entries = parseConfig(event.data);
+      if (entries) return entries;
+      log.error({ stream: configStream, revision: event.revision }, 'a configuration cannot be read');
+    }
   }
   return [];
 };
@@ -75,6 +93,7 @@ export const openRegistry = async (parts: {
 }): Promise<Registry> => {
   const { sources, writer, log } = parts;
   const groups = new Map<string, Group>();
+  let isStopped = false;
   /** Changes happen one after another, since each writes the whole configuration. */
   let queue: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -82,23 +101,33 @@ export const openRegistry = async (parts: {
     queue = done.catch(() => {});
     return done;
   };
+  const change = (work: () => Promise<Refusal | undefined>): Promise<Refusal | undefined> =>
+    inTurn(async () => (isStopped ? stopped : work()));
 
-  const open = async (definition: Definition): Promise<void> => {
-    const filter = filterOf(definition.filter);
-    if (typeof filter === 'string') throw new Error(`a stored filter cannot be used: ${filter}`);
-    const checkpoint = await readCheckpoint(sources, checkpointStream(definition));
+  const open = (definition: Definition, filter: Filter | undefined, checkpoint: bigint | undefined): void => {
     const key = groupKey(definition.stream, definition.group);
     groups.set(key, openGroup(definition, filter, checkpoint, parts));
   };
 
+  const find = (stream: string, group: string): Group | undefined => {
+    const found = groups.get(groupKey(stream, group));
+    // "a::b" has a group "c" of the same key as group "b::c" of "a".
+    return found?.definition.stream === stream ? found : undefined;
+  };
+
   const openAll = async (): Promise<void> => {
-    for (const definition of await readConfig(sources)) await open(definition);
+    const definitions = await readConfig(sources, log);
+    const checkpoints = await readCheckpoints(sources, definitions.map(checkpointStream), log);
+    for (const definition of definitions) {
+      const filter = filterOf(definition.filter);
+      if (typeof filter === 'string') throw new Error(`a stored filter cannot be used: ${filter}`);
+      open(definition, filter, checkpoints.get(checkpointStream(definition)));
+    }
   };
 
   const save = async (entries: readonly Definition[]): Promise<Refusal | undefined> => {
     const isFirst = rangeOf(configStream, await sources.cache.committed(configStream)) === 'not-found';
-    if (isFirst && !(await beginAnew(writer, configStream, -1n, keptConfigs)))
-      return { because: 'unavailable', detail: 'the event store is not writing' };
+    if (isFirst && !(await beginAnew(writer, configStream, -1n, keptConfigs))) return notWriting;
     const event = {
       id: randomUUID(),
       type: configType,
@@ -106,7 +135,7 @@ export const openRegistry = async (parts: {
       data: Buffer.from(JSON.stringify({ version: 1, entries })),
       metadata: new Uint8Array(),
     };
-    return isDone(
+    return refusalOf(
       await writer.submit({ kind: 'append', stream: configStream, expected: 'any', events: [event] }),
     );
   };
@@ -123,11 +152,18 @@ export const openRegistry = async (parts: {
   const startsAfter = async (stream: string, startFrom: bigint): Promise<string> =>
     (startFrom < 0n ? await endOf(stream) : startFrom - 1n).toString();
 
+  /** Why a group may not start there, which only a position of $all can be the reason for. */
+  const faultOfStart = ({ stream, startFrom }: NewGroup): string | undefined =>
+    stream === allStreams && startFrom > sources.recent.last()
+      ? 'The position to start from is behind the end of the log'
+      : undefined;
+
   const create = async (asked: NewGroup): Promise<Refusal | undefined> => {
     const key = groupKey(asked.stream, asked.group);
     if (groups.has(key)) return { because: 'exists' };
     const filter = filterOf(asked.filter);
-    const reason = typeof filter === 'string' ? filter : faultOf(asked.settings);
+    if (typeof filter === 'string') return { because: 'failed', reason: filter };
+    const reason = faultOf(asked.settings) ?? faultOfStart(asked);
     if (reason !== undefined) return { because: 'failed', reason };
     const definition: Definition = {
       ...asked,
@@ -137,60 +173,79 @@ export const openRegistry = async (parts: {
     // What a deleted group of the same name left must not be taken for the progress of this one.
     const progressStream = checkpointStream(definition);
     const { revision } = (await sources.cache.committed(progressStream)).stream;
-    if (!(await beginAnew(writer, progressStream, revision, keptCheckpoints)))
-      return { because: 'unavailable', detail: 'the event store is not writing' };
+    if (!(await beginAnew(writer, progressStream, revision, keptCheckpoints))) return notWriting;
     const refusal = await save([...others(key), definition]);
-    if (!refusal) await open(definition);
+    if (!refusal) open(definition, filter, undefined);
     return refusal;
   };
 
-  const update: Registry['update'] = async (stream, group, settings, startFrom) => {
-    const key = groupKey(stream, group);
-    const found = groups.get(key);
+  const update = async (
+    stream: string,
+    group: string,
+    settings: Settings,
+    startFrom: bigint,
+  ): Promise<Refusal | undefined> => {
+    const found = find(stream, group);
     if (!found) return { because: 'does-not-exist' };
-    const reason = faultOf(settings);
+    const before = found.definition;
+    const asked = { ...before, settings, startFrom };
+    const reason = faultOf(settings) ?? faultOfStart(asked);
     if (reason !== undefined) return { because: 'failed', reason };
-    const definition: Definition = { ...found.definition, settings, startFrom: startFrom.toString() };
-    const refusal = await save([...others(key), definition]);
-    if (refusal) return refusal;
-    await found.close('dropped', 'The subscription was updated');
-    await open(definition);
-    return undefined;
+    const newStart = await startsAfter(stream, startFrom);
+    const place = await found.close({ because: 'dropped', detail: 'The subscription was updated' });
+    const definition: Definition = {
+      ...asked,
+      startFrom: startFrom.toString(),
+      // Where to start matters only to a group that has not come anywhere yet.
+      startsAfter: place === undefined ? newStart : before.startsAfter,
+    };
+    const refusal = await save([...others(groupKey(stream, group)), definition]);
+    open(refusal ? before : definition, found.filter, place);
+    return refusal;
   };
 
-  const remove: Registry['remove'] = async (stream, group) => {
-    const key = groupKey(stream, group);
-    const found = groups.get(key);
+  const remove = async (stream: string, group: string): Promise<Refusal | undefined> => {
+    const found = find(stream, group);
     if (!found) return { because: 'does-not-exist' };
+    const key = groupKey(stream, group);
     const refusal = await save(others(key));
     if (refusal) return refusal;
     groups.delete(key);
-    await found.close('dropped', 'The subscription was deleted');
+    await found.close({ because: 'dropped', detail: 'The subscription was deleted' });
     // A stream that was never written refuses, and is as good as deleted.
     for (const name of [checkpointStream(found.definition), parkedStream(found.definition)])
       await writer.submit({ kind: 'delete', stream: name, expected: 'any', eventId: randomUUID() });
     return undefined;
   };
 
-  const closeAll = async (reason: 'dropped' | 'unavailable', detail: string): Promise<void> => {
-    await Promise.all([...groups.values()].map((group) => group.close(reason, detail)));
-    groups.clear();
+  /** Nothing is read for it, so that nothing can go wrong half-way. */
+  const restart = async (): Promise<undefined> => {
+    const farewell: Farewell = { because: 'dropped', detail: 'The subscriptions are starting over' };
+    await Promise.all(
+      [...groups.values()].map(async (group) => {
+        const place = await group.close(farewell);
+        open(group.definition, group.filter, place);
+      }),
+    );
+    return undefined;
   };
 
   await openAll();
   if (groups.size > 0) log.info({ groups: groups.size }, 'persistent subscriptions are ready');
   return {
-    create: (group) => inTurn(() => create(group)),
-    update: (...asked) => inTurn(() => update(...asked)),
-    remove: (...asked) => inTurn(() => remove(...asked)),
-    find: (stream, group) => groups.get(groupKey(stream, group)),
+    create: (group) => change(() => create(group)),
+    update: (...asked) => change(() => update(...asked)),
+    remove: (...asked) => change(() => remove(...asked)),
+    restart: () => change(restart),
+    find,
     list: (stream) =>
       [...groups.values()].filter((group) => stream === undefined || group.definition.stream === stream),
-    restart: () =>
+    stop: () =>
       inTurn(async () => {
-        await closeAll('dropped', 'The subscriptions are starting over');
-        await openAll();
+        isStopped = true;
+        // They stay, closed, so that whoever asks for one now is told to come back, not that it does not exist.
+        const farewell: Farewell = { because: 'unavailable', detail: stopped.detail };
+        await Promise.all([...groups.values()].map((group) => group.close(farewell)));
       }),
-    stop: () => inTurn(() => closeAll('unavailable', 'The event store is shutting down')),
   };
 };

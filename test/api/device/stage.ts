@@ -22,6 +22,7 @@ import { canonicalCode, hashSecret, newCode, newId, newUuid } from '../../../pla
 import { openProjectionWaiter } from '../../../projections/await.ts';
 import { enrolmentsProjection } from '../../../projections/enrolments.ts';
 import { start as startProjector } from '../../../projections/main.ts';
+import { allot, license } from '../../support/licence.ts';
 import { startServers } from '../../support/servers.ts';
 
 export type Json = Record<string, unknown>;
@@ -94,6 +95,7 @@ export const startStage = async () => {
   const servers = await startServers({ clock: () => Date.now() + aheadMs });
   const { deps } = servers;
   const config = readConfig(serverSettings, {}, {});
+  await license(deps);
   const projector = await startProjector(config, deps, { projections: [enrolmentsProjection] });
   const waiter = await openProjectionWaiter(deps);
   const conformance = openConformance(deviceRoutes(config, deps).openApi as Document);
@@ -178,6 +180,7 @@ export const startStage = async () => {
       slug: `t${tenantId.slice(-12)}`,
       kind: 'customer',
     });
+    await allot(deps, tenantId);
     return tenantId;
   };
 

@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { identifyAccount, openCredentials } from '../../../api/credentials.ts';
+import { openCredentials } from '../../../api/credentials.ts';
+import { identifyAccount } from '../../../api/identify/account.ts';
 import { type ApiStage, type Client, clientOf, type Json, openStage, type TenantStage } from '../stage.ts';
 import { at, audited, behindBalancer, tryIn } from './people.ts';
 

@@ -331,6 +331,23 @@ const cases = casesOf(deviceDecider, {
       },
     ],
   },
+  AssignDeviceUser: {
+    accepts: [
+      {
+        given: [registered],
+        when: { type: 'AssignDeviceUser', userEmail: 'bob@example.org' },
+        events: [{ type: 'DeviceUserAssigned', data: { userEmail: 'bob@example.org' } }],
+      },
+    ],
+    refuses: [
+      {
+        given: [],
+        when: { type: 'AssignDeviceUser', userEmail: null },
+        refused: 'device-missing',
+        field: deviceId,
+      },
+    ],
+  },
   SetMailAccess: {
     accepts: [
       {

@@ -2,13 +2,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tenantDecider } from '../../../domain/tenant/decide.ts';
-import { slug } from '../../../domain/tenant/tenant.ts';
-import { casesOf } from '../../support/given.ts';
-import { idOf } from '../../support/ids.ts';
+import { standingFault } from '../../../domain/tenant/standing.ts';
+import { slug, type TenantEvent, tenantDefaults } from '../../../domain/tenant/tenant.ts';
+import { casesOf, foldOn } from '../../support/given.ts';
+import { digestOf, idOf } from '../../support/ids.ts';
 
 const acme = { name: 'Acme', slug: 'acme', kind: 'customer' } as const;
 const created = { type: 'TenantCreated', data: acme } as const;
 const suspended = { type: 'TenantSuspended', data: { reason: 'unpaid' } } as const;
+const later = '2026-02-01T00:00:00.000Z';
+const accountId = idOf('acc', 1);
+const requested = {
+  type: 'TenantDeletionRequested',
+  data: { requestedBy: accountId, purgeAfter: later },
+} as const;
+const begun = { type: 'TenantPurgeBegun', data: {} } as const;
+const granted = { type: 'SupportAccessGranted', data: { level: 'read', until: later } } as const;
+const erased = { tenantId: idOf('ten', 2), slug: 'gone', requestedBy: accountId, streams: 3 };
+const deployed = { templateId: idOf('tpl', 1), version: 2, items: { [idOf('pol', 1)]: digestOf('a') } };
 const compliancePolicyId = idOf('cmp', 1);
 
 const cases = casesOf(tenantDecider, {
@@ -58,6 +69,185 @@ const cases = casesOf(tenantDecider, {
       },
     ],
   },
+  ConfigureTenant: {
+    accepts: [
+      {
+        given: [created],
+        when: {
+          type: 'ConfigureTenant',
+          changes: {
+            description: 'Bakery',
+            validUntil: later,
+            platforms: ['ios'],
+            privacy: { ...tenantDefaults.privacy, showApps: false },
+            directory: 'ldap',
+          },
+        },
+        events: [
+          { type: 'TenantDescribed', data: { description: 'Bakery' } },
+          { type: 'TenantValidityChanged', data: { validUntil: later } },
+          { type: 'TenantPlatformsChosen', data: { platforms: ['ios'] } },
+          {
+            type: 'TenantPrivacyChosen',
+            data: { privacy: { userMayLocate: true, administratorMayLocate: true, showApps: false } },
+          },
+          { type: 'TenantDirectoryChosen', data: { directory: 'ldap' } },
+        ],
+      },
+      {
+        given: [created, { type: 'TenantValidityChanged', data: { validUntil: later } }],
+        when: { type: 'ConfigureTenant', changes: { validUntil: null, description: undefined } },
+        events: [{ type: 'TenantValidityChanged', data: { validUntil: null } }],
+      },
+    ],
+    refuses: [
+      { given: [], when: { type: 'ConfigureTenant', changes: {} }, refused: 'tenant-missing' },
+      {
+        given: [created, requested],
+        when: { type: 'ConfigureTenant', changes: { description: 'x' } },
+        refused: 'tenant-deleted',
+      },
+    ],
+  },
+  RequestTenantDeletion: {
+    accepts: [
+      {
+        given: [created, suspended],
+        when: { type: 'RequestTenantDeletion', confirmation: 'acme', ...requested.data },
+        events: [requested],
+      },
+    ],
+    refuses: [
+      {
+        given: [created],
+        when: { type: 'RequestTenantDeletion', confirmation: 'Acme', ...requested.data },
+        refused: 'confirmation-wrong',
+        field: 'confirmation',
+      },
+    ],
+  },
+  CancelTenantDeletion: {
+    accepts: [
+      {
+        given: [created, requested],
+        when: { type: 'CancelTenantDeletion' },
+        events: [{ type: 'TenantDeletionCancelled', data: {} }],
+      },
+    ],
+    refuses: [
+      {
+        given: [created, requested, begun],
+        when: { type: 'CancelTenantDeletion' },
+        refused: 'tenant-deleted',
+      },
+    ],
+  },
+  BeginTenantPurge: {
+    accepts: [
+      { given: [created, requested], when: { type: 'BeginTenantPurge', now: later }, events: [begun] },
+    ],
+    refuses: [
+      { given: [created], when: { type: 'BeginTenantPurge', now: later }, refused: 'tenant-not-deleted' },
+      {
+        given: [created, requested],
+        when: { type: 'BeginTenantPurge', now: '2026-01-31T23:59:59.999Z' },
+        refused: 'tenant-not-deleted',
+      },
+    ],
+  },
+  RecordTenantErased: {
+    accepts: [
+      {
+        given: [created],
+        when: { type: 'RecordTenantErased', ...erased },
+        events: [{ type: 'TenantErased', data: erased }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'RecordTenantErased', ...erased }, refused: 'tenant-missing' }],
+  },
+  GrantSupportAccess: {
+    accepts: [
+      {
+        given: [created, suspended],
+        when: { type: 'GrantSupportAccess', ...granted.data },
+        events: [granted],
+      },
+    ],
+    refuses: [
+      {
+        given: [created, requested],
+        when: { type: 'GrantSupportAccess', ...granted.data },
+        refused: 'tenant-deleted',
+      },
+    ],
+  },
+  RevokeSupportAccess: {
+    accepts: [
+      {
+        given: [created, granted],
+        when: { type: 'RevokeSupportAccess' },
+        events: [{ type: 'SupportAccessRevoked', data: {} }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'RevokeSupportAccess' }, refused: 'tenant-missing' }],
+  },
+  UseSupportAccess: {
+    accepts: [
+      {
+        given: [created, granted],
+        when: { type: 'UseSupportAccess', now: '2026-01-31T23:59:59.999Z', accountId },
+        events: [{ type: 'SupportAccessUsed', data: { accountId, ...granted.data } }],
+        again: 'every use is a fact of its own',
+      },
+    ],
+    refuses: [
+      {
+        given: [created, granted],
+        when: { type: 'UseSupportAccess', now: later, accountId },
+        refused: 'support-access-missing',
+        field: 'tenantId',
+      },
+      {
+        given: [created, granted, { type: 'SupportAccessRevoked', data: {} }],
+        when: { type: 'UseSupportAccess', now: '2026-01-02T00:00:00.000Z', accountId },
+        refused: 'support-access-missing',
+        field: 'tenantId',
+      },
+    ],
+  },
+  RecordTemplateDeployed: {
+    accepts: [
+      {
+        given: [created],
+        when: { type: 'RecordTemplateDeployed', ...deployed },
+        events: [{ type: 'TenantTemplateDeployed', data: deployed }],
+      },
+    ],
+    refuses: [
+      {
+        given: [created, requested],
+        when: { type: 'RecordTemplateDeployed', ...deployed },
+        refused: 'tenant-deleted',
+      },
+    ],
+  },
+});
+
+test('what was suspended before its deletion is suspended after it is taken back', () => {
+  const back = { type: 'TenantDeletionCancelled', data: {} } as const;
+  const after = (...events: readonly TenantEvent[]) =>
+    (foldOn(tenantDecider, tenantDecider.initial, events) as { status: string }).status;
+  assert.equal(after(created, suspended, requested), 'deleted');
+  assert.equal(after(created, suspended, requested, back), 'suspended');
+  assert.equal(after(created, requested, back), 'active');
+});
+
+test('expiry begins at the very moment, and names neither check-ins nor anything under way', () => {
+  const standing = { validUntil: later, platforms: ['ios'] } as const;
+  assert.equal(standingFault(standing, '2026-01-31T23:59:59.999Z', 'ios'), undefined);
+  assert.equal(standingFault(standing, later, 'ios')?.refused, 'tenant-expired');
+  assert.equal(standingFault(standing, '2026-01-01T00:00:00.000Z', 'android')?.refused, 'platform-disabled');
+  assert.equal(standingFault({ ...standing, validUntil: null }, later, null), undefined);
 });
 
 for (const [name, run] of cases) test(name, run);

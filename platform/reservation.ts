@@ -1,0 +1,92 @@
+/**
+ * Keeps values unique that people type at sign-in: a tenant's short name in the installation, an account's and a
+ * user's e-mail in its tenant.
+ * Called by api/reservation.ts and by jobs that create users.
+ */
+import { createHash } from 'node:crypto';
+import { accountDecider } from '../domain/account/decide.ts';
+import type { TenantId } from '../domain/ids.ts';
+import { isRefusal, type Refusal } from '../domain/refusals.ts';
+import { type ReservationCommand, reservationDecider } from '../domain/reservation/decide.ts';
+import { tenantDecider } from '../domain/tenant/decide.ts';
+import { userDecider } from '../domain/user/decide.ts';
+import type { Cause, Handler } from './handle.ts';
+
+/** The operator tenant's id, the same in every installation: processes that start together create one. */
+export const operatorTenantId = `ten${'0'.repeat(26)}` as TenantId;
+
+/** A value that is unique: a tenant's short name, or an account's or a user's e-mail within `tenantId`. */
+export type Unique =
+  | { readonly kind: 'tenant-slug'; readonly value: string }
+  | {
+      readonly kind: 'account-email' | 'user-email';
+      readonly value: string;
+      readonly tenantId: TenantId;
+    };
+
+const streamOf = (unique: Unique): { tenantId: TenantId; id: string } => ({
+  tenantId: unique.kind === 'tenant-slug' ? operatorTenantId : unique.tenantId,
+  id: createHash('sha256')
+    .update(JSON.stringify([unique.kind, unique.value]))
+    .digest('hex'),
+});
+
+const holderExists = async (handler: Handler, unique: Unique, ownerId: string): Promise<boolean> => {
+  if (unique.kind === 'user-email') {
+    const { state } = await handler.load(userDecider, { tenantId: unique.tenantId, id: ownerId });
+    // A removed user gives the address back; should that have failed, it is free for the next who asks.
+    return state.status !== 'none' && state.status !== 'removed';
+  }
+  const { state } =
+    unique.kind === 'tenant-slug'
+      ? await handler.load(tenantDecider, { tenantId: ownerId as TenantId, id: ownerId })
+      : await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
+  return state.status !== 'none';
+};
+
+/** Reserves a value for an owner about to be created; the refusal `name-taken` when another one has it. */
+export const reserve = async (
+  handler: Handler,
+  unique: Unique,
+  ownerId: string,
+  cause: Cause,
+): Promise<Refusal | undefined> => {
+  const held = await holderOf(handler, unique);
+  const holderMissing = held !== null && held !== ownerId && !(await holderExists(handler, unique, held));
+  const reserved = await handler.handle(
+    reservationDecider,
+    streamOf(unique),
+    (now): ReservationCommand => ({
+      type: 'ReserveValue',
+      kind: unique.kind,
+      ownerId,
+      now,
+      holderMissing,
+    }),
+    cause,
+  );
+  if (!isRefusal(reserved)) return undefined;
+  return { ...reserved, field: unique.kind === 'tenant-slug' ? 'slug' : 'email' };
+};
+
+/** The id of the tenant or account that holds a value; null when nobody does. */
+export const holderOf = async (
+  handler: Handler,
+  unique: Unique,
+  options: { maxAgeMs?: number } = {},
+): Promise<string | null> => {
+  const { state } = await handler.load(reservationDecider, streamOf(unique), options);
+  return state.status === 'held' ? state.ownerId : null;
+};
+
+/** Gives a value back that `ownerId` holds; nothing happens when somebody else does. */
+export const release = async (
+  handler: Handler,
+  unique: Unique,
+  ownerId: string,
+  cause: Cause,
+): Promise<void> => {
+  const command = { type: 'ReleaseReservation', ownerId } as const;
+  const released = await handler.handle(reservationDecider, streamOf(unique), command, cause);
+  if (isRefusal(released)) throw new TypeError(`releasing was refused: ${released.refused}`);
+};

@@ -1,0 +1,29 @@
+/** Specifications of recorded refusals. */
+import { test } from 'node:test';
+import { accessDecider } from '../../../domain/access/decide.ts';
+import { casesOf, longAgo } from '../../support/given.ts';
+
+const denial = {
+  operation: 'createRole',
+  permission: 'role.manage',
+  address: '127.0.0.1',
+  count: 3,
+  since: longAgo,
+  until: longAgo,
+} as const;
+
+const cases = casesOf(accessDecider, {
+  RecordDenials: {
+    accepts: [
+      {
+        given: [],
+        when: { type: 'RecordDenials', denials: [denial] },
+        events: [{ type: 'AccessDenied', data: denial }],
+        again: 'every refusal is a fact of its own',
+      },
+    ],
+    refuses: 'what happened is recorded',
+  },
+});
+
+for (const [title, run] of cases) test(title, run);
