@@ -18,14 +18,14 @@ import type { Handler } from '../../platform/handle.ts';
 /** Age in ms up to which policies and tenants are used as cached: a change reaches every check-in within it. */
 const maxAgeMs = 2000;
 
-/** The tenant when its devices are served; refuses `tenant-suspended`, `tenant-deleted` and `tenant-missing`. */
+/** The tenant when its devices are served; refuses `tenant-suspended` and `tenant-deleted`. */
 export const servedTenant = async (
   handler: Handler,
   tenantId: TenantId,
 ): Promise<ExistingTenant | Refusal> => {
   const { state } = await handler.load(tenantDecider, { tenantId, id: tenantId }, { maxAgeMs });
-  if (state.status === 'none') return refuse('tenant-missing');
-  if (state.status === 'deleted') return refuse('tenant-deleted');
+  // Whoever has a credential of a tenant that is not there had it from one that was.
+  if (state.status === 'none' || state.status === 'deleted') return refuse('tenant-deleted');
   return state.status === 'suspended' ? refuse('tenant-suspended') : state;
 };
 

@@ -2,7 +2,7 @@
  * Signing in and out, and the signed-in account itself, in GraphQL. Listed in schema.ts.
  */
 import { z } from 'zod';
-import type { AccountState } from '../../domain/account/account.ts';
+import type { AccountState, AnyRole } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
@@ -38,8 +38,11 @@ const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
     role: t.field({
       type: Role,
       nullable: true,
-      description: 'Of support, the own one; `permissions` say what its access allows.',
-      resolve: ({ account }, _args, context) => findRoleView(context, account.role),
+      description: 'Of support, the role that its access is like.',
+      resolve: ({ account }, _args, context) => {
+        const { support, role } = signedInAccount(context);
+        return findRoleView(context, support ? (role as AnyRole) : account.role);
+      },
     }),
     permissions: t.field({
       type: [Permission],

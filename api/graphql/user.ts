@@ -192,11 +192,14 @@ mutation('removeUser', {
     const devices = input.force && !hasNextPage ? 0 : rows.length;
     const removed = await act(context, userDecider, id, { type: 'RemoveUser', devices });
     const groups = await listGroupsOfUser(sql, tenantId, id, page);
+    const left = [];
     for (const { userGroupId } of groups.rows)
-      await act(context, userGroupDecider, userGroupId, { type: 'RemoveUsersFromGroup', userIds: [id] });
+      left.push(
+        await act(context, userGroupDecider, userGroupId, { type: 'RemoveUsersFromGroup', userIds: [id] }),
+      );
     await release(handler, { kind: 'user-email', value: address, tenantId }, id, causeOf(context));
     await context.credentials.portalSessions.endAll(tenantId, id);
-    return { id, ...(await settle(context, ...taken, removed)) };
+    return { id, ...(await settle(context, ...taken, removed, ...left)) };
   },
 });
 

@@ -244,7 +244,7 @@ describe('a directory', { skip: slapdMissing }, () => {
       const feed = await fetch(`${stage.api.url}/events/v1/feed`, {
         headers: { authorization: `Bearer ${token}` },
       });
-      assert.equal(feed.status, 401);
+      assert.equal(feed.status, 403);
       await acme.client.mutate('disableUser', { userId: node.id }, 'UserPayload', 'pending');
       assert.equal(
         (await portal.raw('{ selfViewer { email } }')).errors[0]?.extensions.code,
