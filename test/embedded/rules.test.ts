@@ -90,6 +90,7 @@ describe('settings', () => {
       maxCount: 3n,
       maxAgeSeconds: 60n,
       truncateBefore: 7n,
+      acl: {},
     });
     for (const odd of ['', 'null', '[]', '"x"', '{', '{"$maxCount":-1,"$maxAge":"x","$tb":1.5}'])
       assert.deepEqual(read(odd), {});

@@ -71,6 +71,8 @@ after(() => servers.stop());
 
 test('every table holds rows of both tenants', () => {
   for (const [table, rows] of Object.entries(built)) {
+    // The licence is the operator tenant's alone.
+    if (table === 'licence') continue;
     for (const { tenantId } of [acme, other]) {
       assert.ok(
         rows.some((row) => JSON.parse(row).tenant_id === tenantId),
@@ -333,7 +335,10 @@ test('users are found by name, address, id and group, and removed ones nowhere',
   );
   assert.equal((await listUserGroups(sql, tenantId, {}, page)).rows.length, 1);
   const ids = (rows: readonly { userId: string }[]) => rows.map(({ userId }) => userId);
-  assert.deepEqual(ids((await listMembers(sql, tenantId, userGroupId, page)).rows), [users.ada, users.bob]);
+  assert.deepEqual(
+    ids((await listMembers(sql, tenantId, userGroupId, page)).rows).sort(),
+    [users.ada, users.bob].sort(),
+  );
   assert.deepEqual((await listMembers(sql, other.tenantId, userGroupId, page)).rows, []);
   assert.deepEqual(
     (await listGroupsOfUser(sql, tenantId, users.ada, page)).rows.map((row) => row.userGroupId),

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { accountDecider } from '../../domain/account/decide.ts';
+import { apiKeyDecider } from '../../domain/api-key/decide.ts';
 import type { EffectiveCompliancePolicy } from '../../domain/compliance/evaluate.ts';
 import type { ComplianceSettings } from '../../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
@@ -21,6 +22,9 @@ import { importDecider } from '../../domain/import/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
+import { roleDecider } from '../../domain/role/decide.ts';
+import { safeguardDecider } from '../../domain/safeguard/decide.ts';
+import { seatDecider } from '../../domain/seat/decide.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import { templateContent } from '../../domain/template/content.ts';
 import { templateDecider } from '../../domain/template/decide.ts';
@@ -183,6 +187,49 @@ const tellPeople = async (say: Say, tenantId: TenantId, name: string) => {
     settings: { ...directory, baseDns: [`o=${name}`] },
   });
   return { users, userGroupId, deletedUserGroupId, importId, handoutId };
+};
+
+/** Roles, API keys, approvals and seats. */
+const tellRights = async (say: Say, tenantId: TenantId, actorId: string) => {
+  const roleId = newId('rol');
+  await say(roleDecider, roleId, {
+    type: 'CreateRole',
+    name: 'Night shift',
+    description: 'Locks at night.',
+    permissions: ['device.act'],
+  });
+  await say(roleDecider, roleId, { type: 'RetireRole', holders: 0 });
+  const apiKeyId = newId('key');
+  await say(apiKeyDecider, apiKeyId, (now) => ({
+    type: 'CreateApiKey' as const,
+    name: 'Reports',
+    permissions: ['device.read'] as const,
+    expiresAt: '2100-01-01T00:00:00.000Z',
+    tokenHash: hashSecret(newSecret()),
+    now,
+  }));
+  await say(apiKeyDecider, apiKeyId, { type: 'RevokeApiKey' });
+  const approvalId = newId('apr');
+  await say(safeguardDecider, tenantId, (now) => ({
+    type: 'AskDangerousAct' as const,
+    approvalId,
+    actorId,
+    devices: 500,
+    operation: { kind: 'set-safeguard', devicesPerHour: 500 } as const,
+    now,
+  }));
+  const second = newId('acc');
+  const reason = 'Too many.';
+  await say(safeguardDecider, tenantId, { type: 'RefuseApproval', approvalId, actorId: second, reason });
+  const seat = { deviceId: newId('dev'), enrolmentId: newId('enr') };
+  await say(seatDecider, tenantId, (now) => ({
+    type: 'TakeSeat' as const,
+    now,
+    userEmail: 'ada@example.com',
+    allotted: 5,
+    ...seat,
+  }));
+  return { roleId, apiKeyId, approvalId };
 };
 
 /** What a story made, by kind. */
@@ -406,6 +453,7 @@ export const tellStory = async (deps: Deps, name: string) => {
     tenantId,
     result: { outcome: 'skipped', code: 'tenant-deleted' },
   });
+  const rights = await tellRights(say, tenantId, accountId);
   await say(deviceDecider, bad, { type: 'RenameDevice', name: 'Older Nexus' });
 
   const devices = { good, bad, gone, registered } satisfies Record<string, DeviceId>;
@@ -425,6 +473,7 @@ export const tellStory = async (deps: Deps, name: string) => {
     taskIds,
     devices,
     ...people,
+    ...rights,
     position: position(),
   };
 };

@@ -26,13 +26,13 @@ before(async () => {
 });
 after(() => servers.stop());
 
-/** The registry with groups at version 2: one more column, and a gate before its first batch. */
+/** The registry with groups at its next version: one more column, and a gate before its first batch. */
 const withNextGroups = (gate: Promise<void>, entered: () => void): Projection[] =>
   projections.map((projection) =>
     projection.name === 'groups'
       ? {
           ...projection,
-          version: 2,
+          version: projection.version + 1,
           tables: projection.tables.map((table) => ({
             ...table,
             columns: `extra text default 'new', ${table.columns}`,
@@ -67,7 +67,7 @@ test('a new version catches up beside the live one, then the views lead to it', 
   const waiter = await openProjectionWaiter(deps);
   try {
     await building;
-    assert.deepEqual(await schemas(), ['groups_v1', 'groups_v2']);
+    assert.deepEqual(await schemas(), ['groups_v2', 'groups_v3']);
     assert.equal(projector.state().status, 'catching-up');
     const group = async (story: Story) => (await listGroups(deps.sql, story.tenantId, page)).rows[0];
     assert.equal((await group(acme))?.name, 'Field sales');
@@ -84,7 +84,7 @@ test('a new version catches up beside the live one, then the views lead to it', 
     open();
     assert.ok(await waiter.reached(position(), 20_000));
     assert.equal((await group(acme))?.name, 'Renamed meanwhile');
-    assert.deepEqual(await schemas(), ['groups_v2']);
+    assert.deepEqual(await schemas(), ['groups_v3']);
     const rows = await deps.sql<{ extra: string }[]>`select extra from read.groups`;
     assert.deepEqual(
       rows.map(({ extra }) => extra),
@@ -108,7 +108,7 @@ test('going back to the version before builds it again', async () => {
   assert.ok(await waiter.reached(position(), 20_000));
   await waiter.close();
   await projector.stop();
-  assert.deepEqual(await schemas(), ['groups_v1']);
+  assert.deepEqual(await schemas(), ['groups_v2']);
   assert.equal((await listGroups(deps.sql, acme.tenantId, page)).rows[0]?.name, 'Renamed meanwhile');
   assert.equal((await listGroups(deps.sql, other.tenantId, page)).rows[0]?.name, 'Back again');
 });
@@ -121,7 +121,7 @@ test('tables, views or one schema dropped: the answers come back from the log', 
   >`select max(position) as position from read.checkpoints`;
   for (const damage of [
     'drop schema read cascade',
-    'drop schema groups_v1 cascade',
+    'drop schema groups_v2 cascade',
     'drop table devices_v1.devices cascade',
     'drop view read.proxies',
     'delete from read.checkpoints',

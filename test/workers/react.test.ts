@@ -70,7 +70,7 @@ test('policies, transfers and compliance policies lead to their jobs', () => {
 });
 
 test('other events lead to nothing', () => {
-  for (const type of ['DeviceCheckedIn', 'DeviceWoken', 'TaskCompleted', 'DeviceUnenrolled', 'Unheard'])
+  for (const type of ['DeviceCheckedIn', 'DeviceWoken', 'TaskCompleted', 'Unheard'])
     assert.deepEqual(react(eventOf('device', idOf('dev', 1), type)), []);
   assert.deepEqual(react(eventOf('policy', idOf('pol', 1), 'PolicyCreated')), []);
 });

@@ -59,7 +59,7 @@ test('both keys are needed; the secret one is sealed and shown to nobody', async
   assert.deepEqual([unsealed.code, unsealed.field], ['challenge-key-missing', 'secret'], 'another tenant’s');
   const chosen = await choose({ provider: 'RECAPTCHA', siteKey, secret, afterFailures: 2 });
   assert.deepEqual(chosen.signInSettings.challenge, { provider: 'RECAPTCHA', afterFailures: 2, siteKey });
-  const rows = await stage.deps.sql`select sealed from vault.secrets`;
+  const rows = await stage.deps.sql`select sealed from vault.sealed_secrets`;
   assert.equal(rows.length, 1);
   assert.ok(!JSON.stringify(rows).includes(secret));
   const { audit } = await acme.client.query('{ audit(first: 100) { nodes { data } } }');
@@ -123,7 +123,7 @@ test('a provider that is away, or refuses the key, locks nobody out', async () =
 });
 
 test('a sealed secret opens for its tenant and purpose alone, and unchanged', () => {
-  const key = Buffer.alloc(32, 7).toString('base64url');
+  const key = Buffer.alloc(32, 7).toString('base64');
   const seal = openSeal({ secretKey: key, dataDir: '' });
   const whose = { tenantId: acme.tenantId, purpose: 'recaptcha' };
   const sealed = seal.seal('säcret', whose);
@@ -142,6 +142,6 @@ test('a sealed secret opens for its tenant and purpose alone, and unchanged', ()
     ['', whose],
   ] as const)
     assert.throws(() => seal.open(text, of), fault);
-  const foreign = openSeal({ secretKey: Buffer.alloc(32, 8).toString('base64url'), dataDir: '' });
+  const foreign = openSeal({ secretKey: Buffer.alloc(32, 8).toString('base64'), dataDir: '' });
   assert.throws(() => foreign.open(sealed, whose), fault);
 });

@@ -33,7 +33,12 @@ after(async () => {
 
 const linkFields = 'mailed link expiresAt pending account { id email status }';
 const invite = (email: string, name = 'Eve') =>
-  acme.client.mutate('inviteAccount', { email, name }, 'SignInLinkPayload', linkFields);
+  acme.client.mutate(
+    'inviteAccount',
+    { email, name, role: 'administrator' },
+    'SignInLinkPayload',
+    linkFields,
+  );
 const redeem = (token: string, newPassword: string): Promise<Json> =>
   stage.nobody.mutate(
     'redeemLink',
@@ -163,7 +168,7 @@ test('without a mail server links are shown, and lead to where the server listen
     const client = clientOf(plain.api.url, tenant.client.token, { host: 'evil.example' });
     const invited = await client.mutate(
       'inviteAccount',
-      { email: 'eve@plain.example', name: 'Eve' },
+      { email: 'eve@plain.example', name: 'Eve', role: 'administrator' },
       'SignInLinkPayload',
       linkFields,
     );
