@@ -136,6 +136,7 @@ const promised = (caller: Caller, name: string): string | undefined => {
   return allowed[Object.keys(roles).indexOf(caller)] ? undefined : 'forbidden';
 };
 
+let asked = 0;
 for (const caller of columns) {
   test(`${caller}: every field answers as the matrix says, whatever the arguments`, async () => {
     const client = await (clients.get(caller) as () => Promise<Client>)();
@@ -148,9 +149,17 @@ for (const caller of columns) {
       // Allowed subscriptions do not end; subscription.test.ts follows one.
       if (kind === 'subscription' && expected === undefined) continue;
       assert.equal(await faultOf(client, kind, field), expected, field.name);
+      asked += 1;
     }
   });
 }
+
+test('the matrix of roles is complete', (t) => {
+  assert.ok(asked > 500);
+  t.diagnostic(
+    `matrix: permissions: ${roots.length} fields for ${columns.length} kinds of caller, ${asked} calls answered as documented`,
+  );
+});
 
 test('nobody gives a role that allows more than the own', async () => {
   const limited = await (clients.get('limited-administrator') as () => Promise<Client>)();

@@ -30,6 +30,9 @@ if (files.length === 0) {
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const casesByFile = new Map<string, number>(files.map((file) => [file, 0]));
 const failures: string[] = [];
+/** What generated tests count, told at the end; they say it as a diagnostic that begins so. */
+const matrixMark = 'matrix: ';
+const matrices: string[] = [];
 
 const describeError = (error: unknown): string => {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
@@ -67,6 +70,9 @@ const runFiles = async (chosen: string[], concurrency: number): Promise<void> =>
     console.log(`  FAIL  ${where}: ${event.name}`);
   });
   stream.on('test:stderr', (event) => process.stderr.write(event.message));
+  stream.on('test:diagnostic', ({ message }) => {
+    if (message.startsWith(matrixMark)) matrices.push(message.slice(matrixMark.length));
+  });
   await new Promise((resolve) => stream.once('end', resolve).resume());
 };
 
@@ -85,5 +91,7 @@ for (const [file, cases] of casesByFile) {
   failures.push(`${relative(testRoot, file)}: ran no test`);
 }
 for (const failure of failures) console.log(`\n--- ${failure}`);
+if (matrices.length > 0) console.log('');
+for (const matrix of matrices) console.log(matrix);
 console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);
