@@ -24,7 +24,7 @@ export const guardDevices = async (
 ): Promise<void> => {
   const credential = signedIn(context);
   const approvalId = newId('apr');
-  const { state } = await act(context, safeguardDecider, credential.tenantId, (now) => ({
+  const asked = await act(context, safeguardDecider, credential.tenantId, (now) => ({
     type: 'AskDangerousAct' as const,
     approvalId,
     actorId: actorOf(credential).id,
@@ -32,13 +32,15 @@ export const guardDevices = async (
     operation,
     now,
   }));
-  const approval = state.approvals[approvalId];
-  if (approval)
-    throw new RefusedError(
-      refuse('approval-required', {
-        detail: `${approvalId} waits until ${approval.expiresAt}; ${devices} devices, at most ${state.devicesPerHour} an hour without approval`,
-      }),
-    );
+  const approval = asked.state.approvals[approvalId];
+  if (!approval) return;
+  // Whoever is told to have it approved can show it to somebody at once.
+  await settle(context, asked);
+  throw new RefusedError(
+    refuse('approval-required', {
+      detail: `${approvalId} waits until ${approval.expiresAt}; ${devices} devices, at most ${asked.state.devicesPerHour} an hour without approval`,
+    }),
+  );
 };
 
 /** Devices that a transfer reaches now. */

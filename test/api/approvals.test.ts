@@ -168,7 +168,13 @@ test('the limit is lowered alone and raised by two', async () => {
   assert.deepEqual((await set(3)).safeguard, { devicesPerHour: 3 });
   const id = approvalIn(await set(100));
   const colleague = await signedIn('second@acme.example', password);
-  await colleague.mutate('approve', { approvalId: id }, 'ApprovalPayload', 'pending');
+  const done = await colleague.mutate(
+    'approve',
+    { approvalId: id },
+    'ApprovalPayload',
+    'approval { status }',
+  );
+  assert.deepEqual(done.approval, { status: 'CARRIED_OUT' }, JSON.stringify(done));
   const elsewhere = await signedIn(other.email, other.password, 'other');
   assert.deepEqual(await client.query('{ safeguard { devicesPerHour } }'), {
     safeguard: { devicesPerHour: 100 },
