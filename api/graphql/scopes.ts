@@ -8,7 +8,8 @@ import type { Credential } from '../credentials.ts';
 import type { ApiContext } from './context.ts';
 
 /**
- * `public`: anybody. `signedIn`: any account, even one that must change its password first. `member`: any account;
+ * `public`: anybody. `signedIn`: any account, even one that must change its password or set up
+ * a second factor first. `member`: any account;
  * what it gets depends on its permissions one by one. `selfService`: a user of the self-service portal, and no account.
  * Else the permission that the account needs.
  */
@@ -46,6 +47,8 @@ export const accessFault = (credential: Credential | null, access: Access): Must
     return credential.kind === 'account' ? undefined : new MusterError('forbidden', 'an account is needed');
   if (credential.kind === 'account' && credential.mustChangePassword)
     return new MusterError('password-change-required', 'the password is the one-time password');
+  if (credential.kind === 'account' && credential.factorDue)
+    return new MusterError('second-factor-required', 'the account has no second factor');
   if (access === 'selfService')
     return new MusterError('forbidden', 'a user of the self-service portal is needed');
   if (access === 'member' || credential.permissions.has(access)) return undefined;
