@@ -105,6 +105,8 @@ mutation('confirmTotp', {
     if (own.account.secondFactor) refuseIf(refuse('second-factor-on'));
     refuseIf(await confirmCode(context, own, code));
     const done = await changeFactor(context, own, 'EnableTotp');
+    // Confirmed twice at once: the codes of whoever was first stay good.
+    if (done.position === undefined) refuseIf(refuse('second-factor-on'));
     const recoveryCodes = await context.credentials.secondFactors.renewRecoveryCodes(own);
     return { recoveryCodes, ...(await settle(context, done)) };
   },

@@ -46,18 +46,19 @@ const decideFactor = (
   command: FactorCommand,
   { secondFactor }: Exclude<AccountState, { status: 'none' }>,
 ): Decision<AccountEvent> => {
-  if (command.type === 'EnableTotp')
-    return secondFactor ? refuse('second-factor-on') : [{ type: 'AccountTotpEnabled', data: {} }];
-  if (!secondFactor) return refuse('second-factor-off');
   switch (command.type) {
+    case 'EnableTotp':
+      return secondFactor ? [] : [{ type: 'AccountTotpEnabled', data: {} }];
     case 'DisableTotp':
-      return [{ type: 'AccountTotpDisabled', data: {} }];
+      return secondFactor ? [{ type: 'AccountTotpDisabled', data: {} }] : [];
+    case 'ResetSecondFactor':
+      return secondFactor ? [{ type: 'AccountSecondFactorReset', data: {} }] : [];
     case 'UseRecoveryCode':
+      if (!secondFactor) return refuse('second-factor-off');
       return [{ type: 'AccountRecoveryCodeUsed', data: { left: command.left } }];
     case 'RenewRecoveryCodes':
+      if (!secondFactor) return refuse('second-factor-off');
       return [{ type: 'AccountRecoveryCodesRenewed', data: {} }];
-    case 'ResetSecondFactor':
-      return [{ type: 'AccountSecondFactorReset', data: {} }];
     default:
       return never(command);
   }
