@@ -29,12 +29,11 @@ interface Own extends PasswordOwner {
   readonly account: Exclude<AccountState, { status: 'none' }>;
 }
 
-/** Support has none within a tenant; who was given a one-time password chooses an own one first. */
+/** Support has none within a tenant. */
 const ownOf = async (context: ApiContext): Promise<Own> => {
   const credential = signedInAccount(context);
-  const { tenantId, accountId, support, mustChangePassword } = credential;
+  const { tenantId, accountId, support } = credential;
   if (support) throw new MusterError('forbidden', 'support has no second factor here');
-  if (mustChangePassword) throw new MusterError('password-change-required', 'change the password first');
   const account = await stateOf(context, accountDecider, accountId);
   if (account.status === 'none') throw new MusterError('unauthenticated', 'the account is gone');
   return { tenantId, accountId, credential, account };
@@ -66,7 +65,7 @@ const currentPassword = z.string().max(256);
 mutation('beginTotp', {
   description:
     'Begins to set up a second factor (TOTP, RFC 6238) for the signed-in account. It waits 15 minutes for confirmTotp.',
-  scope: 'signedIn',
+  scope: 'ownPassword',
   type: SeedType,
   input: (t) => ({ currentPassword: t.string({ required: true }).validate(currentPassword) }),
   run: async (input, context) => {
@@ -97,7 +96,7 @@ const CodesType = builder.objectRef<Codes>('RecoveryCodesPayload').implement({
 mutation('confirmTotp', {
   description:
     'Turns the second factor on, with a code that the app shows; answers recovery codes. Other sessions of the account end.',
-  scope: 'signedIn',
+  scope: 'ownPassword',
   type: CodesType,
   input: (t) => ({ code: t.string({ required: true }).validate(factorCode) }),
   run: async ({ code }, context) => {
@@ -114,7 +113,7 @@ mutation('confirmTotp', {
 
 mutation('renewRecoveryCodes', {
   description: 'Answers new recovery codes; those before are no longer good.',
-  scope: 'signedIn',
+  scope: 'ownPassword',
   type: CodesType,
   input: (t) => ({ code: t.string({ required: true }).validate(factorCode) }),
   run: async ({ code }, context) => {
@@ -133,7 +132,7 @@ const DisabledType = builder.objectRef<Effect>('DisableTotpPayload').implement({
 
 mutation('disableTotp', {
   description: 'Turns the second factor of the signed-in account off; its other sessions end.',
-  scope: 'signedIn',
+  scope: 'ownPassword',
   type: DisabledType,
   input: (t) => ({
     currentPassword: t.string({ required: true }).validate(currentPassword),
