@@ -18,7 +18,9 @@ import { type Attempts, openAttempts } from './vault/attempts.ts';
 import { type Links, openLinks } from './vault/links.ts';
 import { migrateVault } from './vault/migrations.ts';
 import { openPasswords, type Passwords } from './vault/passwords.ts';
+import { openPendingSignIns, type PendingSignIns } from './vault/pending-sign-ins.ts';
 import { openPortalSessions, type PortalSessions } from './vault/portal-sessions.ts';
+import { openSecondFactors, type SecondFactors } from './vault/second-factors.ts';
 import { openSessions, type Sessions } from './vault/sessions.ts';
 import { openSupportSessions, type SupportSessions } from './vault/support-sessions.ts';
 import { openTallies, type Tallies } from './vault/tallies.ts';
@@ -31,6 +33,8 @@ export interface Credentials {
   readonly portalSessions: PortalSessions;
   readonly attempts: Attempts;
   readonly links: Links;
+  readonly pendingSignIns: PendingSignIns;
+  readonly secondFactors: SecondFactors;
   readonly apiKeyUses: ApiKeyUses;
   /** Secrets of tenants that are read back. */
   readonly secrets: SealedSecrets;
@@ -56,6 +60,8 @@ export interface AccountCredential extends Acting {
   /** True: nothing but changing the password is possible. */
   readonly mustChangePassword: boolean;
   readonly passwordDue: PasswordDue | null;
+  /** True: nothing but setting up a second factor is possible. */
+  readonly factorDue: boolean;
   readonly sessionId: string;
   readonly portal: Portal;
   /** An operator within the tenant, by its support access: the account is one of the operator tenant. */
@@ -110,6 +116,7 @@ export const openCredentials = async (
 ): Promise<Credentials> => {
   const { sql, clock } = deps;
   await migrateVault(sql);
+  const secrets = openSealedSecrets(sql, openSeal(config));
   return {
     passwords: await openPasswords(sql, clock),
     sessions: openSessions(sql, clock),
@@ -117,8 +124,10 @@ export const openCredentials = async (
     portalSessions: openPortalSessions(sql, clock),
     attempts: openAttempts(sql, clock),
     links: openLinks(sql, clock),
+    pendingSignIns: openPendingSignIns(sql, clock),
+    secondFactors: openSecondFactors(sql, secrets, clock),
     apiKeyUses: openApiKeyUses(sql, clock),
-    secrets: openSealedSecrets(sql, openSeal(config)),
+    secrets,
     tallies: openTallies(sql, clock),
     clock,
     defaultSessionPolicy: { idleMinutes: config.sessionIdleMinutes, absoluteHours: defaultAbsoluteHours },

@@ -120,6 +120,7 @@ const guardedFields = rootTypes.flatMap(([kind, type]) =>
 const isAllowed = (access: Access, role: Role): boolean =>
   access === 'public' ||
   access === 'signedIn' ||
+  access === 'ownPassword' ||
   access === 'member' ||
   (access !== 'selfService' && permissionsOf(role).has(access));
 
@@ -142,7 +143,7 @@ const permissionsReference = (): string => {
     needed.map((name) => `\`${name}\``).join(', '),
     ...names.map((role) => mark(needed.every((name) => isAllowed(name, role)))),
   ]);
-  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`member\`: any account; what it gets depends on its permissions. \`selfService\`: users of the self-service portal, and no account.\n\n${table(['Field', 'Needs', ...names], fields)}\n\n## REST\n\n${table(['Route', 'Needs', ...names], routes)}\n`;
+  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`ownPassword\`: any account with a password of its own choice, even one that must set up a second factor. \`member\`: any account; what it gets depends on its permissions. \`selfService\`: users of the self-service portal, and no account.\n\n${table(['Field', 'Needs', ...names], fields)}\n\n## REST\n\n${table(['Route', 'Needs', ...names], routes)}\n`;
 };
 
 /** Every generated reference: file name → content. */

@@ -152,7 +152,19 @@ export const refusals = {
   'policy-missing': { title: 'No such policy', advice: 'Check the id.' },
   'policy-retired': { title: 'The policy is retired', advice: 'Assign another policy.' },
   'proxy-missing': { title: 'No such proxy', advice: 'Check the id.' },
+  'second-factor-off': {
+    title: 'The account has no second factor',
+    advice: 'Set one up with beginTotp first.',
+  },
+  'second-factor-on': {
+    title: 'The account has a second factor already',
+    advice: 'Turn it off with disableTotp before setting up another.',
+  },
   'session-missing': { title: 'No such session', advice: 'List the sessions again.' },
+  'sign-in-over': {
+    title: 'This sign-in took too long, had too many wrong codes, or came from somewhere else',
+    advice: 'Start again with signIn.',
+  },
   'role-in-use': {
     title: 'The role is still given to accounts',
     advice: 'Give those accounts another role first.',
@@ -191,6 +203,10 @@ export const refusals = {
     advice: 'Request its deletion and wait until it is due.',
   },
   'tenant-suspended': { title: 'The tenant is suspended', advice: 'Ask the operator to reactivate it.' },
+  'totp-not-begun': {
+    title: 'No set-up of a second factor waits for its code',
+    advice: 'Call beginTotp, and confirm within 15 minutes.',
+  },
   'trial-unregistered': {
     title: 'The trial is not registered yet',
     advice: 'The operator registers it with an e-mail address (registerTrial), or activates a licence key.',

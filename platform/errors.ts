@@ -132,6 +132,11 @@ export const faults = {
     advice: 'Let it end, then repeat the command.',
     retryable: true,
   },
+  'second-factor-required': {
+    title: 'The tenant asks for a second factor, and the account has none',
+    advice: 'Set one up with beginTotp and confirmTotp, then repeat the call.',
+    retryable: false,
+  },
   'stream-deleted': {
     title: 'What this was about was deleted',
     advice: 'There is nothing left to do.',

@@ -44,6 +44,7 @@ export const builder = new SchemaBuilder<{
     authScopes: ({ credential }) => ({
       public: true,
       signedIn: accessFault(credential, 'signedIn') === undefined,
+      ownPassword: accessFault(credential, 'ownPassword') === undefined,
       member: accessFault(credential, 'member') === undefined,
       selfService: accessFault(credential, 'selfService') === undefined,
       permission: (permission) => accessFault(credential, permission) === undefined,

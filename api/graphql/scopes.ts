@@ -8,11 +8,12 @@ import type { Credential } from '../credentials.ts';
 import type { ApiContext } from './context.ts';
 
 /**
- * `public`: anybody. `signedIn`: any account, even one that must change its password first. `member`: any account;
+ * `public`: anybody. `signedIn`: any account, even one that must change its password first.
+ * `ownPassword`: any account whose password its owner chose, even one that must set up a second factor first. `member`: any account;
  * what it gets depends on its permissions one by one. `selfService`: a user of the self-service portal, and no account.
  * Else the permission that the account needs.
  */
-export const scopeNames = ['public', 'signedIn', 'member', 'selfService'] as const;
+export const scopeNames = ['public', 'signedIn', 'ownPassword', 'member', 'selfService'] as const;
 export type ScopeName = (typeof scopeNames)[number];
 export type Access = ScopeName | Permission;
 
@@ -20,6 +21,7 @@ export type Access = ScopeName | Permission;
 export interface AuthScopes {
   readonly public: boolean;
   readonly signedIn: boolean;
+  readonly ownPassword: boolean;
   readonly member: boolean;
   readonly selfService: boolean;
   readonly permission: Permission;
@@ -46,6 +48,10 @@ export const accessFault = (credential: Credential | null, access: Access): Must
     return credential.kind === 'account' ? undefined : new MusterError('forbidden', 'an account is needed');
   if (credential.kind === 'account' && credential.mustChangePassword)
     return new MusterError('password-change-required', 'the password is the one-time password');
+  if (access === 'ownPassword')
+    return credential.kind === 'account' ? undefined : new MusterError('forbidden', 'an account is needed');
+  if (credential.kind === 'account' && credential.factorDue)
+    return new MusterError('second-factor-required', 'the account has no second factor');
   if (access === 'selfService')
     return new MusterError('forbidden', 'a user of the self-service portal is needed');
   if (access === 'member' || credential.permissions.has(access)) return undefined;

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { AccountState, AnyRole } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
+import { factorDue } from '../../domain/sign-in/second-factor.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { operatorTenantId, type TenantState } from '../../domain/tenant/tenant.ts';
 import { MusterError } from '../../platform/errors.ts';
@@ -12,8 +13,9 @@ import { countedAddress } from '../address.ts';
 import { actorOf } from '../credentials.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { endSession, endSessions } from '../sign-in/end-sessions.ts';
-import { openSession, prove, requireTurn } from '../sign-in/enter.ts';
+import { openSession, type Proven, prove, requireTurn } from '../sign-in/enter.ts';
 import { type PasswordDue, refusePassword } from '../sign-in/password.ts';
+import { type Asked, askSecondFactor, proveCode } from '../sign-in/second-factor.ts';
 import { leaveTenant } from '../support.ts';
 import { chosenPassword } from '../vault/passwords.ts';
 import { builder, RefusedError } from './builder.ts';
@@ -28,6 +30,23 @@ interface Viewer {
   readonly account: Exclude<AccountState, { status: 'none' }>;
   readonly tenant: Exclude<TenantState, { status: 'none' }>;
 }
+
+const ViewerFactor = builder
+  .objectRef<Pick<Viewer, 'account'> & { readonly due: boolean }>('ViewerSecondFactor')
+  .implement({
+    fields: (t) => ({
+      enabled: t.boolean({ resolve: ({ account }) => account.secondFactor }),
+      due: t.exposeBoolean('due', {
+        description: 'True: nothing but setting it up is possible before.',
+      }),
+      recoveryCodesLeft: t.int({
+        resolve: (_factor, _args, context) => {
+          const { tenantId, accountId } = signedInAccount(context);
+          return context.credentials.secondFactors.recoveryCodesLeft({ tenantId, accountId });
+        },
+      }),
+    }),
+  });
 
 const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
   description: 'The signed-in account.',
@@ -63,6 +82,11 @@ const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
       description: 'Why the password must be changed.',
       resolve: (_viewer, _args, context) => signedInAccount(context).passwordDue,
     }),
+    secondFactor: t.field({
+      type: ViewerFactor,
+      description: 'Whether signing in takes a code besides the password.',
+      resolve: ({ account }, _args, context) => ({ account, due: signedInAccount(context).factorDue }),
+    }),
     tenantId: t.id({ resolve: (_viewer, _args, context) => signedInAccount(context).tenantId }),
     tenantName: t.string({ resolve: ({ tenant }) => tenant.name }),
     tenantSlug: t.string({ resolve: ({ tenant }) => tenant.slug }),
@@ -88,12 +112,14 @@ builder.queryField('viewer', (t) =>
 
 /** A sign-in ends in a session, or in the step that has to come before it. */
 interface SignIn {
-  readonly step: 'signed-in' | 'challenge';
+  readonly step: 'signed-in' | 'challenge' | 'second-factor';
   readonly token: string | null;
   readonly expiresAt: string | null;
   readonly clientToken: string | null;
   readonly passwordDue: PasswordDue | null;
+  readonly secondFactorDue: boolean;
   readonly challenge: { readonly provider: 'recaptcha'; readonly siteKey: string } | null;
+  readonly pending: Asked | null;
 }
 
 const ChallengeType = builder.objectRef<NonNullable<SignIn['challenge']>>('SignInChallenge').implement({
@@ -131,6 +157,20 @@ const SignInType = builder.objectRef<SignIn>('SignInPayload').implement({
       nullable: true,
       description: 'Why the password must be changed.',
     }),
+    secondFactorDue: t.exposeBoolean('secondFactorDue', {
+      description: 'True: set up a second factor with beginTotp before anything else but changePassword.',
+    }),
+    pendingToken: t.string({
+      nullable: true,
+      description: 'With step SECOND_FACTOR: give it to signInWithCode, from the same address and program.',
+      resolve: ({ pending }) => pending?.token ?? null,
+    }),
+    pendingUntil: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'Until when `pendingToken` is good.',
+      resolve: ({ pending }) => pending?.expiresAt ?? null,
+    }),
     challenge: t.field({
       type: ChallengeType,
       nullable: true,
@@ -152,10 +192,39 @@ interface Input {
   readonly challengeAnswer?: string | null | undefined;
 }
 
-const signIn = async (input: Input, context: ApiContext): Promise<SignIn> => {
+const nobody = {
+  token: null,
+  expiresAt: null,
+  clientToken: null,
+  passwordDue: null,
+  secondFactorDue: false,
+  challenge: null,
+  pending: null,
+} as const;
+
+/** A page of another site must not sign a browser in to an account of its own choice. */
+const requireOwnPages = ({ browser }: ApiContext, cookie: boolean): void => {
+  if (cookie && browser.crossSite) throw browser.crossSite;
+};
+
+/** Signs in whoever has proven everything, and has the browser keep it where that was asked for. */
+const enter = async (context: ApiContext, proven: Proven, cookie: boolean): Promise<SignIn> => {
   const { browser, credentials } = context;
-  // A page of another site must not sign a browser in to an account of its own choice.
-  if (input.cookie && browser.crossSite) throw browser.crossSite;
+  const { settings, account, portal, passwordDue } = proven;
+  const entered = await openSession(context, proven, browser.userAgent);
+  const secondFactorDue = factorDue(settings, account, portal);
+  const signed = { ...nobody, ...entered, step: 'signed-in', passwordDue, secondFactorDue } as const;
+  if (!cookie) return signed;
+  // The session that the browser had before does not live on beside the new one.
+  if (browser.sessionToken !== undefined) await credentials.sessions.end(browser.sessionToken);
+  browser.keepSession(entered.token);
+  browser.keepClient(entered.clientToken);
+  return { ...signed, token: null, clientToken: null };
+};
+
+const signIn = async (input: Input, context: ApiContext): Promise<SignIn> => {
+  const { browser } = context;
+  requireOwnPages(context, input.cookie);
   const proven = await prove(context, {
     ...input,
     portal: 'admin',
@@ -163,17 +232,16 @@ const signIn = async (input: Input, context: ApiContext): Promise<SignIn> => {
     challengeAnswer: input.challengeAnswer ?? undefined,
   });
   if (isRefusal(proven)) throw new RefusedError(proven);
-  const nobody = { token: null, expiresAt: null, clientToken: null, passwordDue: null, challenge: null };
   if (proven.step === 'challenge') return { ...nobody, step: 'challenge', challenge: proven };
-  const entered = await openSession(context, proven, browser.userAgent);
-  const signed = { ...nobody, ...entered, step: 'signed-in', passwordDue: proven.passwordDue } as const;
-  if (!input.cookie) return signed;
-  // The session that the browser had before does not live on beside the new one.
-  if (browser.sessionToken !== undefined) await credentials.sessions.end(browser.sessionToken);
-  browser.keepSession(entered.token);
-  browser.keepClient(entered.clientToken);
-  return { ...signed, token: null, clientToken: null };
+  if (proven.account.secondFactor)
+    return { ...nobody, step: 'second-factor', pending: await askSecondFactor(context, proven) };
+  return enter(context, proven, input.cookie);
 };
+
+/** How the browser is to keep a session, and which program it is, in every mutation that opens one. */
+const keepsSession = 'True: the browser keeps the session as a cookie that no script can read.';
+const ofEarlier = 'Of an earlier sign-in; browsers send theirs as a cookie.';
+const clientToken = z.string().max(200).nullish();
 
 mutation('signIn', {
   description: 'Opens a session, or names the step that has to come before it.',
@@ -186,16 +254,38 @@ mutation('signIn', {
     cookie: t.boolean({
       required: true,
       defaultValue: false,
-      description: 'True: the browser keeps the session as a cookie that no script can read.',
+      description: keepsSession,
     }),
-    clientToken: t
-      .string({ description: 'Of an earlier sign-in; browsers send theirs as a cookie.' })
-      .validate(z.string().max(200).nullish()),
+    clientToken: t.string({ description: ofEarlier }).validate(clientToken),
     challengeAnswer: t
       .string({ description: 'What the provider of the challenge gave to the page.' })
       .validate(z.string().max(4096).nullish()),
   }),
   run: (input, context) => signIn(input, context),
+});
+
+/** A code as typed: of an authenticator app, or a recovery code. */
+export const factorCode = z.string().min(1).max(64);
+
+mutation('signInWithCode', {
+  description: 'Opens the session of a sign-in that was answered with step SECOND_FACTOR.',
+  scope: 'public',
+  type: SignInType,
+  input: (t) => ({
+    pendingToken: t.string({ required: true }).validate(z.string().max(200)),
+    code: t
+      .string({ required: true, description: 'Of the authenticator app, or a recovery code.' })
+      .validate(factorCode),
+    cookie: t.boolean({ required: true, defaultValue: false, description: keepsSession }),
+    clientToken: t.string({ description: 'The same as was given to signIn.' }).validate(clientToken),
+  }),
+  run: async ({ pendingToken, code, cookie, ...input }, context) => {
+    requireOwnPages(context, cookie);
+    const clientToken = input.clientToken ?? context.browser.clientToken;
+    const proven = await proveCode(context, { pendingToken, code, clientToken });
+    if (isRefusal(proven)) throw new RefusedError(proven);
+    return enter(context, proven, cookie);
+  },
 });
 
 const SignOutPayload = builder.objectRef<{ readonly signedOut: boolean }>('SignOutPayload').implement({
@@ -235,7 +325,7 @@ const ChangedType = builder.objectRef<ChangedPassword>('ChangePasswordPayload').
 });
 
 /** Throws unless `password` is the signed-in account's; guesses are slowed down. */
-const requireOwnPassword = async (context: ApiContext, password: string): Promise<void> => {
+export const requireOwnPassword = async (context: ApiContext, password: string): Promise<void> => {
   const { tenantId, accountId } = signedInAccount(context);
   const { attempts, passwords } = context.credentials;
   const owner = { tenantId, accountId };

@@ -82,6 +82,9 @@ const SettingsType = builder.objectRef<SignInState>('SignInSettings').implement(
         })),
     }),
     challenge: t.field({ type: ChallengeSettingsType, resolve: (state) => state.challenge }),
+    secondFactorRequired: t.exposeBoolean('secondFactorRequired', {
+      description: 'Whether accounts without a second factor can do nothing but set one up.',
+    }),
   }),
 });
 
@@ -199,4 +202,13 @@ mutation('chooseSignInChallenge', {
       secretThere: provider !== 'none' && (await secrets.get(tenantId, provider)) !== null,
     });
   },
+});
+
+mutation('requireSecondFactor', {
+  description:
+    'Says whether accounts need a second factor. Those without one can then do nothing but set it up, at once.',
+  permission: 'sign-in.manage',
+  type: Payload,
+  input: (t) => ({ required: t.boolean({ required: true }) }),
+  run: ({ required }, context) => change(context, { type: 'RequireSecondFactor', required }),
 });

@@ -2,6 +2,7 @@
  * Identifies a signed-in account by the token of its session. Called by index.ts and by what lists sessions.
  */
 import { accountDecider } from '../../domain/account/decide.ts';
+import { factorDue } from '../../domain/sign-in/second-factor.ts';
 import type { Portal, SessionPolicy, SignInState } from '../../domain/sign-in/sign-in.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { isoTime } from '../../platform/clock.ts';
@@ -82,6 +83,7 @@ export const identifyAccount = async (
     permissions,
     mustChangePassword: due !== null,
     passwordDue: due,
+    factorDue: factorDue(settings, account.state, portal),
     token,
     sessionId,
     portal,

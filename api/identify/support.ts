@@ -41,6 +41,7 @@ export const identifySupport = async (
     permissions,
     mustChangePassword: false,
     passwordDue: null,
+    factorDue: false,
     token,
     sessionId: '',
     portal: 'admin',

@@ -37,7 +37,7 @@ const tell = async (
   return { ended: sessions, position };
 };
 
-/** Ends every session of an account, but for that of `exceptToken`, at once. */
+/** Ends every session of an account, but for that of `exceptToken`, and its half-done sign-ins, at once. */
 export const endSessions = async (
   parts: Parts,
   owner: PasswordOwner,
@@ -45,6 +45,7 @@ export const endSessions = async (
   exceptToken?: string,
 ): Promise<Ended> => {
   const { tenantId, accountId } = owner;
+  await parts.credentials.pendingSignIns.endAll(tenantId, accountId);
   const sessions = await parts.credentials.sessions.endAll(tenantId, accountId, exceptToken);
   return tell(parts, owner, null, sessions, ending);
 };

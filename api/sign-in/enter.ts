@@ -2,7 +2,7 @@
  * Signing in: from what was typed to a proven owner, and from there to a session. Called by api/graphql/session.ts.
  *
  * `prove` ends in a proven password or a step that comes before it; `openSession` makes the session. Whatever else an
- * account has to prove belongs between the two.
+ * account has to prove belongs between the two: second-factor.ts.
  */
 import type { AccountState } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
@@ -130,23 +130,30 @@ export const tenantOf = async (deps: Pick<Deps, 'handler'>, typed: string): Prom
 };
 
 /** Throws `address-refused`, before anything is looked at that a guesser could learn from. */
-const requireAddress = (settings: SignInState | null, portal: Portal, address: string): void => {
+export const requireAddress = (settings: SignInState | null, portal: Portal, address: string): void => {
   if (settings && !isAllowed(address, settings.addresses[portal]))
     throw new MusterError('address-refused', `${address} is not in the list of allowed addresses`);
 };
 
+/** Whose account it is, and in which tenant. */
+export interface Insider {
+  readonly account: Proven['account'];
+  readonly tenantSlug: string;
+}
+
 /** Loads whose password was right; a refusal says why it does not help. */
-const proven = async (
-  { deps }: EnterParts,
+export const insiderOf = async (
+  { deps }: Pick<EnterParts, 'deps'>,
   { tenantId, accountId }: PasswordOwner,
-): Promise<Proven['account'] | Refusal> => {
+): Promise<Insider | Refusal> => {
   const [tenant, account] = await Promise.all([
     deps.handler.load(tenantDecider, { tenantId, id: tenantId }),
     deps.handler.load(accountDecider, { tenantId, id: accountId }),
   ]);
   if (tenant.state.status === 'none' || account.state.status === 'none') throw wrong();
   if (tenant.state.status === 'suspended') return refuse('tenant-suspended');
-  return account.state.status === 'disabled' ? refuse('account-disabled') : account.state;
+  if (account.state.status === 'disabled') return refuse('account-disabled');
+  return { account: account.state, tenantSlug: tenant.state.slug };
 };
 
 /** What was typed, as attempts are counted: accounts that do not exist are counted like others. */
@@ -182,9 +189,10 @@ export const prove = async (parts: EnterParts, entry: Entry): Promise<Proven | C
     if (of) door.recorder.count('failed', of.tenantId, of.accountId, attempt.address);
     throw wrong();
   }
-  const account = await proven(parts, owner);
+  const insider = await insiderOf(parts, owner);
   await credentials.attempts.succeed(attempt);
-  if ('refused' in account) return account;
+  if ('refused' in insider) return insider;
+  const { account } = insider;
   const due = passwordDue(settings.passwordPolicy, password, deps.clock());
   return { step: 'password-proven', owner, account, settings, passwordDue: due, portal, attempt, known };
 };

@@ -100,6 +100,29 @@ const migrations: readonly string[] = [
      times int not null,
      primary key (kind, tenant_id, account_id, hour, address));
    create index on vault.tallies (hour);`,
+  `create table vault.totp_steps (
+     tenant_id text not null,
+     account_id text not null,
+     last_step bigint not null,
+     primary key (tenant_id, account_id));
+   create table vault.recovery_codes (
+     tenant_id text not null,
+     account_id text not null,
+     code_hash text not null,
+     primary key (tenant_id, account_id, code_hash));
+   create table vault.pending_sign_ins (
+     token_hash text primary key,
+     tenant_id text not null,
+     account_id text not null,
+     portal text not null,
+     address text not null,
+     client_hash text not null,
+     known boolean not null,
+     password_due text,
+     attempts int not null,
+     expires_at timestamptz not null);
+   create index on vault.pending_sign_ins (tenant_id, account_id);
+   create index on vault.pending_sign_ins (expires_at);`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -22,6 +22,13 @@ export const accountEvents = defineEvents('account', {
   /** An operator entered, or left, a tenant by the support access that it grants. */
   AccountEnteredTenant: z.strictObject({ tenantId, level: supportLevel, until: time }),
   AccountLeftTenant: z.strictObject({ tenantId, reason: z.enum(['left', 'revoked']) }),
+  AccountTotpEnabled: z.strictObject({}),
+  AccountTotpDisabled: z.strictObject({}),
+  /** `left`: how many codes are good still. */
+  AccountRecoveryCodeUsed: z.strictObject({ left: z.int().min(0) }),
+  AccountRecoveryCodesRenewed: z.strictObject({}),
+  /** Somebody else turned the second factor off. */
+  AccountSecondFactorReset: z.strictObject({}),
 });
 
 export type AccountEvent = EventOf<typeof accountEvents>;
@@ -35,7 +42,9 @@ export type AccountState =
       readonly role: AnyRole;
       /** True while the password is the one-time first password. */
       readonly mustChangePassword: boolean;
-      /** Since when nobody else had the account in hand: its creation, role, one-time password or enabling. */
+      /** Whether signing in takes a code besides the password. */
+      readonly secondFactor: boolean;
+      /** Since when nobody else had the account in hand: its creation, role, one-time password, enabling or reset. */
       readonly trustedSince: string;
       /** Tenants that an operator entered and has not left; the support access itself may have ended. */
       readonly inTenants: readonly TenantId[];
@@ -46,7 +55,14 @@ export const initialAccount: AccountState = { status: 'none' };
 /** Folds one fact into the state. */
 export const evolveAccount = (state: AccountState, { type, data, at }: Fact<AccountEvent>): AccountState => {
   if (type === 'AccountCreated')
-    return { status: 'enabled', mustChangePassword: false, trustedSince: at, inTenants: [], ...data };
+    return {
+      status: 'enabled',
+      mustChangePassword: false,
+      secondFactor: false,
+      trustedSince: at,
+      inTenants: [],
+      ...data,
+    };
   if (state.status === 'none') return state;
   switch (type) {
     case 'AccountRoleChanged':
@@ -65,6 +81,15 @@ export const evolveAccount = (state: AccountState, { type, data, at }: Fact<Acco
       return { ...state, inTenants: [...new Set([...state.inTenants, data.tenantId])] };
     case 'AccountLeftTenant':
       return { ...state, inTenants: state.inTenants.filter((id) => id !== data.tenantId) };
+    case 'AccountTotpEnabled':
+      return { ...state, secondFactor: true };
+    case 'AccountTotpDisabled':
+      return { ...state, secondFactor: false };
+    case 'AccountSecondFactorReset':
+      return { ...state, secondFactor: false, trustedSince: at };
+    case 'AccountRecoveryCodeUsed':
+    case 'AccountRecoveryCodesRenewed':
+      return state;
     default:
       return never(type);
   }

@@ -29,7 +29,40 @@ export type AccountCommand =
   | { readonly type: 'DisableAccount'; readonly last: boolean }
   | ({ readonly type: 'EnterTenant' } & Entry)
   | { readonly type: 'LeaveTenant'; readonly tenantId: TenantId; readonly reason: 'left' | 'revoked' }
-  | { readonly type: 'EnableAccount' };
+  | { readonly type: 'EnableAccount' }
+  | { readonly type: 'EnableTotp' }
+  | { readonly type: 'DisableTotp' }
+  | { readonly type: 'UseRecoveryCode'; readonly left: number }
+  | { readonly type: 'RenewRecoveryCodes' }
+  | { readonly type: 'ResetSecondFactor' };
+
+type FactorCommand = Extract<
+  AccountCommand,
+  { type: 'EnableTotp' | 'DisableTotp' | 'UseRecoveryCode' | 'RenewRecoveryCodes' | 'ResetSecondFactor' }
+>;
+
+/** Codes were looked at before: what is decided is whether the account has a second factor to begin with. */
+const decideFactor = (
+  command: FactorCommand,
+  { secondFactor }: Exclude<AccountState, { status: 'none' }>,
+): Decision<AccountEvent> => {
+  switch (command.type) {
+    case 'EnableTotp':
+      return secondFactor ? [] : [{ type: 'AccountTotpEnabled', data: {} }];
+    case 'DisableTotp':
+      return secondFactor ? [{ type: 'AccountTotpDisabled', data: {} }] : [];
+    case 'ResetSecondFactor':
+      return secondFactor ? [{ type: 'AccountSecondFactorReset', data: {} }] : [];
+    case 'UseRecoveryCode':
+      if (!secondFactor) return refuse('second-factor-off');
+      return [{ type: 'AccountRecoveryCodeUsed', data: { left: command.left } }];
+    case 'RenewRecoveryCodes':
+      if (!secondFactor) return refuse('second-factor-off');
+      return [{ type: 'AccountRecoveryCodesRenewed', data: {} }];
+    default:
+      return never(command);
+  }
+};
 
 /** Decides one command: see the refusals it names. */
 export const decideAccount = (command: AccountCommand, state: AccountState): Decision<AccountEvent> => {
@@ -62,6 +95,12 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
       const { type: _, ...data } = command;
       return state.inTenants.includes(command.tenantId) ? [{ type: 'AccountLeftTenant', data }] : [];
     }
+    case 'EnableTotp':
+    case 'DisableTotp':
+    case 'UseRecoveryCode':
+    case 'RenewRecoveryCodes':
+    case 'ResetSecondFactor':
+      return decideFactor(command, state);
     default:
       return never(command);
   }
@@ -69,7 +108,7 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
 
 export const accountDecider: Decider<AccountState, AccountCommand, AccountEvent> = {
   events: accountEvents,
-  stateVersion: 2,
+  stateVersion: 3,
   initial: initialAccount,
   evolve: evolveAccount,
   decide: decideAccount,

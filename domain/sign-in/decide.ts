@@ -22,7 +22,8 @@ type Settings =
   | 'PasswordPolicySet'
   | 'SessionPolicySet'
   | 'SignInAddressesRestricted'
-  | 'SignInChallengeChosen';
+  | 'SignInChallengeChosen'
+  | 'SecondFactorRequirementSet';
 
 /** What happened at the door: each is a fact of its own, however often it is told. */
 export type DoorEvent = Extract<SignInEvent, { readonly type: Exclude<EventType, Settings> }>;
@@ -48,6 +49,7 @@ export type SignInCommand =
       /** Whether the vault holds the provider's secret. */
       readonly secretThere: boolean;
     }
+  | { readonly type: 'RequireSecondFactor'; readonly required: boolean }
   | { readonly type: 'RecordAtDoor'; readonly event: DoorEvent };
 
 const setPasswordPolicy = (
@@ -93,6 +95,11 @@ export const decideSignIn = (command: SignInCommand, state: SignInState): Decisi
       return restrictAddresses(command, state);
     case 'ChooseSignInChallenge':
       return chooseChallenge(command, state);
+    case 'RequireSecondFactor': {
+      const { required } = command;
+      if (state.secondFactorRequired === required) return [];
+      return [{ type: 'SecondFactorRequirementSet', data: { required } }];
+    }
     case 'RecordAtDoor':
       return [command.event];
     default:
@@ -102,7 +109,7 @@ export const decideSignIn = (command: SignInCommand, state: SignInState): Decisi
 
 export const signInDecider: Decider<SignInState, SignInCommand, SignInEvent> = {
   events: signInEvents,
-  stateVersion: 1,
+  stateVersion: 2,
   initial: initialSignIn,
   evolve: evolveSignIn,
   decide: decideSignIn,

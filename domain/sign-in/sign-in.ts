@@ -60,6 +60,7 @@ export const sessionEnd = z.enum([
   'password-changed',
   'account-disabled',
   'link-redeemed',
+  'second-factor-changed',
 ]);
 export type SessionEnd = z.infer<typeof sessionEnd>;
 
@@ -71,6 +72,8 @@ export const signInEvents = defineEvents('sign-in', {
   SessionPolicySet: sessionPolicy.extend({ portal }),
   SignInAddressesRestricted: z.strictObject({ portal, ranges: addressRanges }),
   SignInChallengeChosen: signInChallenge,
+  /** Whether accounts need a second factor in the portal of administrators. */
+  SecondFactorRequirementSet: z.strictObject({ required: z.boolean() }),
   AccountSignedIn: z.strictObject({
     accountId,
     portal,
@@ -118,6 +121,8 @@ export interface SignInState {
   readonly sessionPolicies: Readonly<Record<Portal, SessionPolicy | null>>;
   readonly addresses: Readonly<Record<Portal, readonly string[]>>;
   readonly challenge: SignInChallengeSettings;
+  /** True: an account without a second factor can do nothing but set one up. */
+  readonly secondFactorRequired: boolean;
 }
 
 export const initialSignIn: SignInState = {
@@ -132,6 +137,7 @@ export const initialSignIn: SignInState = {
   sessionPolicies: { admin: null, 'self-service': null },
   addresses: { admin: [], 'self-service': [] },
   challenge: { provider: 'none', afterFailures: 3, siteKey: null },
+  secondFactorRequired: false,
 };
 
 /** Folds one fact into the state; what happened at the door changes no setting. */
@@ -147,6 +153,8 @@ export const evolveSignIn = (state: SignInState, { type, data }: Fact<SignInEven
       return { ...state, addresses: { ...state.addresses, [data.portal]: data.ranges } };
     case 'SignInChallengeChosen':
       return { ...state, challenge: data };
+    case 'SecondFactorRequirementSet':
+      return { ...state, secondFactorRequired: data.required };
     case 'AccountSignedIn':
     case 'SignInsFailed':
     case 'SignInsPaused':

@@ -173,6 +173,7 @@ const calls = (
   ['disableAccount', { accountId: of.accountId }, 'accountId'],
   ['enableAccount', { accountId: of.accountId }, 'accountId'],
   ['resetAccountPassword', { accountId: of.accountId }, 'accountId'],
+  ['resetSecondFactor', { accountId: of.accountId }, 'accountId'],
   ['sendPasswordLink', { accountId: of.accountId }, 'accountId'],
   ['endAccountSessions', { accountId: of.accountId }, 'accountId'],
   ['endAccountSessions', { accountId: mine.accountId, sessionId: of.sessionId }, 'sessionId'],

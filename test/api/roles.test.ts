@@ -99,6 +99,7 @@ test('nobody gives, changes or takes over what allows more than the own role', a
   await refused('changeRolePermissions', { roleId: strong, permissions: ['ACCOUNT_READ'] }, 'roleId');
   await refused('createApiKey', { name: 'K', permissions: ['DEVICE_READ'] }, 'permissions');
   await refused('resetAccountPassword', { accountId: acme.accountId }, 'accountId');
+  await refused('resetSecondFactor', { accountId: acme.accountId }, 'accountId');
   await refused('disableAccount', { accountId: acme.accountId }, 'accountId');
   await refused('changeAccountRole', { accountId: acme.accountId, role: 'api' }, 'accountId');
   const own = await keeper.mutate(

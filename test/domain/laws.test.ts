@@ -54,6 +54,8 @@ const neverRepeats = [
   'ChangeDirectoryPassword',
   'EnterTenant',
   'RecordAtDoor',
+  'RenewRecoveryCodes',
+  'UseRecoveryCode',
   'UseSupportAccess',
 ];
 
@@ -135,6 +137,8 @@ law(
     record({ type: one('ChangeAccountPassword'), mustChange: fc.boolean() }),
     record({ type: one('DisableAccount'), last: fc.boolean() }),
     record({ type: one('EnableAccount') }),
+    record({ type: one('EnableTotp', 'DisableTotp', 'RenewRecoveryCodes', 'ResetSecondFactor') }),
+    record({ type: one('UseRecoveryCode'), left: one(0, 9) }),
     record({ type: one('EnterTenant'), tenantId: tenants, level: one('read', 'change'), until: minutes }),
     record({ type: one('LeaveTenant'), tenantId: tenants, reason: one('left', 'revoked') }),
   ) as Arbitrary<never>,
@@ -632,6 +636,7 @@ law(
       }),
       secretThere: fc.boolean(),
     }),
+    record({ type: one('RequireSecondFactor'), required: fc.boolean() }),
     record({
       type: one('RecordAtDoor'),
       event: one({

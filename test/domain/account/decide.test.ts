@@ -1,7 +1,8 @@
 /** Specifications of the account decider. */
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { accountDecider } from '../../../domain/account/decide.ts';
-import { casesOf } from '../../support/given.ts';
+import { casesOf, foldOn } from '../../support/given.ts';
 import { idOf } from '../../support/ids.ts';
 
 const ada = { email: 'ada@example.org', name: 'Ada', role: 'administrator' } as const;
@@ -10,6 +11,9 @@ const tenantId = idOf('ten', 1);
 const entry = { tenantId, level: 'read', until: '2026-01-02T00:00:00.000Z' } as const;
 const entered = { type: 'AccountEnteredTenant', data: entry } as const;
 const disabled = { type: 'AccountDisabled', data: {} } as const;
+
+const on = { type: 'AccountTotpEnabled', data: {} } as const;
+const reset = { type: 'AccountSecondFactorReset', data: {} } as const;
 
 const cases = casesOf(accountDecider, {
   CreateAccount: {
@@ -104,6 +108,62 @@ const cases = casesOf(accountDecider, {
     ],
     refuses: [{ given: [], when: { type: 'EnableAccount' }, refused: 'account-missing' }],
   },
+  EnableTotp: {
+    accepts: [{ given: [created], when: { type: 'EnableTotp' }, events: [on] }],
+    refuses: [{ given: [], when: { type: 'EnableTotp' }, refused: 'account-missing' }],
+  },
+  DisableTotp: {
+    accepts: [
+      {
+        given: [created, on],
+        when: { type: 'DisableTotp' },
+        events: [{ type: 'AccountTotpDisabled', data: {} }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'DisableTotp' }, refused: 'account-missing' }],
+  },
+  UseRecoveryCode: {
+    accepts: [
+      {
+        given: [created, on],
+        when: { type: 'UseRecoveryCode', left: 9 },
+        events: [{ type: 'AccountRecoveryCodeUsed', data: { left: 9 } }],
+        again: 'every use of a code is a fact of its own',
+      },
+    ],
+    refuses: [
+      { given: [created], when: { type: 'UseRecoveryCode', left: 9 }, refused: 'second-factor-off' },
+      {
+        given: [created, on, reset],
+        when: { type: 'UseRecoveryCode', left: 9 },
+        refused: 'second-factor-off',
+      },
+    ],
+  },
+  RenewRecoveryCodes: {
+    accepts: [
+      {
+        given: [created, on],
+        when: { type: 'RenewRecoveryCodes' },
+        events: [{ type: 'AccountRecoveryCodesRenewed', data: {} }],
+        again: 'every renewal is a fact of its own',
+      },
+    ],
+    refuses: [{ given: [created], when: { type: 'RenewRecoveryCodes' }, refused: 'second-factor-off' }],
+  },
+  ResetSecondFactor: {
+    accepts: [{ given: [created, on], when: { type: 'ResetSecondFactor' }, events: [reset] }],
+    refuses: [{ given: [], when: { type: 'ResetSecondFactor' }, refused: 'account-missing' }],
+  },
 });
 
 for (const [name, run] of cases) test(name, run);
+
+test('an account whose second factor somebody else turned off is trusted from then on alone', () => {
+  const at = '2026-03-01T00:00:00.000Z';
+  const own = foldOn(accountDecider, accountDecider.initial, [created, { ...on, at }]);
+  const foreign = foldOn(accountDecider, own, [{ ...reset, at }]);
+  assert.ok(own.status !== 'none' && foreign.status !== 'none');
+  assert.deepEqual([own.secondFactor, own.trustedSince === at], [true, false]);
+  assert.deepEqual([foreign.secondFactor, foreign.trustedSince], [false, at]);
+});

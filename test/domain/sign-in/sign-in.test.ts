@@ -139,6 +139,21 @@ const cases = casesOf(signInDecider, {
       },
     ],
   },
+  RequireSecondFactor: {
+    accepts: [
+      {
+        given: [],
+        when: { type: 'RequireSecondFactor', required: true },
+        events: [{ type: 'SecondFactorRequirementSet', data: { required: true } }],
+      },
+      {
+        given: [{ type: 'SecondFactorRequirementSet', data: { required: true } }],
+        when: { type: 'RequireSecondFactor', required: false },
+        events: [{ type: 'SecondFactorRequirementSet', data: { required: false } }],
+      },
+    ],
+    refuses: 'a tenant may always ask for more, and for less',
+  },
   RecordAtDoor: {
     accepts: [
       {
