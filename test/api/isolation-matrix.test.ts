@@ -144,8 +144,8 @@ const rootFields = (kind: 'query' | 'mutation'): GraphQLField<unknown, unknown>[
   return Object.values(type?.getFields() ?? {});
 };
 
-/** Changes the caller's own session, and so what every later probe may do. */
-const endsTheProbe = ['signOut', 'changePassword', 'signOutOfPortal'];
+/** Changes the caller's own session or rights, and so what every later probe may do; none of them names anything. */
+const endsTheProbe = ['signOut', 'changePassword', 'signOutOfPortal', 'requireSecondFactor'];
 
 const documents = (['query', 'mutation'] as const).flatMap((kind) =>
   rootFields(kind)
