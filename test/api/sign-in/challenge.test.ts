@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openSeal } from '../../../api/vault/seal.ts';
 import { MusterError } from '../../../platform/errors.ts';
+import { openSeal } from '../../../platform/seal.ts';
 import { type RecaptchaServer, startRecaptcha } from '../../support/recaptcha.ts';
 import { type ApiStage, openStage, type TenantStage } from '../stage.ts';
 import { at, behindBalancer, tryIn } from './people.ts';
