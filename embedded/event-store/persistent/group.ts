@@ -285,7 +285,8 @@ export const openGroup = (
         buffered: isCaughtUp ? 0 : fresh,
         live: isCaughtUp ? fresh : 0,
         retrying: again,
-        outstanding: consumers.reduce((sum, consumer) => sum + consumer.size, 0),
+        // One being parked is nobody’s and not parked yet: whoever waits for quiet must see it.
+        outstanding: consumers.reduce((sum, consumer) => sum + consumer.size, parking.size),
         parked: await parked.count(),
       };
     },
