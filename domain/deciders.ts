@@ -12,6 +12,7 @@ import { deploymentDecider } from './deployment/decide.ts';
 import { deviceDecider } from './device/decide.ts';
 import { directoryDecider } from './directory/decide.ts';
 import { enrolmentDecider } from './enrolment/decide.ts';
+import { exchangeDecider } from './exchange/decide.ts';
 import { groupDecider } from './group/decide.ts';
 import { handoutDecider } from './handout/decide.ts';
 import { importDecider } from './import/decide.ts';
@@ -43,6 +44,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     deviceDecider,
     directoryDecider,
     enrolmentDecider,
+    exchangeDecider,
     groupDecider,
     licenceDecider,
     handoutDecider,

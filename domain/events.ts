@@ -11,6 +11,7 @@ import { deploymentEvents } from './deployment/deployment.ts';
 import { deviceEvents } from './device/device.ts';
 import { directoryEvents } from './directory/directory.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
+import { exchangeEvents } from './exchange/exchange.ts';
 import { groupEvents } from './group/group.ts';
 import { handoutEvents } from './handout/handout.ts';
 import { importEvents } from './import/import.ts';
@@ -38,6 +39,7 @@ export const catalogues: readonly EventCatalogue[] = [
   deviceEvents,
   directoryEvents,
   enrolmentEvents,
+  exchangeEvents,
   groupEvents,
   licenceEvents,
   handoutEvents,

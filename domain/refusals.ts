@@ -76,6 +76,14 @@ export const refusals = {
     title: 'An earlier row of the file is about the same',
     advice: 'Keep one of the rows.',
   },
+  'exchange-connection-missing': {
+    title: 'The tenant has no such Exchange connection',
+    advice: 'Configure one with configureExchange.',
+  },
+  'exchange-connections-full': {
+    title: 'The tenant has as many Exchange connections as it may have',
+    advice: 'Remove one with removeExchangeConnection.',
+  },
   'enrolment-expired': {
     title: 'The enrolment code has expired',
     advice: 'Ask an administrator for a new code.',

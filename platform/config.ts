@@ -100,6 +100,13 @@ export const serverSettings = {
     description:
       'Whether the directories of tenants may be at loopback, link-local and metadata addresses. Only for tests.',
   },
+  exchangeAllowLoopback: {
+    env: 'MUSTER_EXCHANGE_ALLOW_LOOPBACK',
+    schema: z.enum(['true', 'false']).transform((given) => given === 'true'),
+    default: 'false',
+    description:
+      'Whether the Exchange servers of tenants may be at loopback, link-local and metadata addresses. Only for tests.',
+  },
   host: {
     env: 'MUSTER_HOST',
     schema: z.string().min(1),

@@ -53,6 +53,26 @@ export const faults = {
     advice: 'Repeat the call after a short wait; check the address and certificate of the directory.',
     retryable: true,
   },
+  'exchange-refused': {
+    title: 'Exchange refused the request',
+    advice: 'Check the host, the certificate, the account with its secret, and its roles in Exchange.',
+    retryable: false,
+  },
+  'exchange-throttled': {
+    title: 'Exchange takes no more requests for now',
+    advice: 'Wait: Muster repeats the request by itself, later each time.',
+    retryable: true,
+  },
+  'exchange-unavailable': {
+    title: 'Exchange does not answer',
+    advice: 'Check the host and its certificate; Muster repeats the request by itself.',
+    retryable: true,
+  },
+  'mailbox-missing': {
+    title: 'Exchange has no such mailbox',
+    advice: 'Give the user of the device the address of a mailbox.',
+    retryable: false,
+  },
   'event-unreadable': {
     title: 'A stored event cannot be read',
     advice: 'Upgrade Muster to the version that wrote the event, or inspect it with muster replay.',

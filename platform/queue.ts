@@ -39,6 +39,9 @@ export const queueNames = [
   'issue-handout',
   'review-directories',
   'sync-directory',
+  'switch-mail-access',
+  'review-exchange',
+  'reconcile-exchange',
 ] as const;
 export type QueueName = (typeof queueNames)[number];
 

@@ -25,6 +25,8 @@ export const permissions = {
   'directory.read': 'See the settings of the directory and look people up in it.',
   'enrolment.manage': 'Create and revoke enrolment codes.',
   'enrolment.read': 'See enrolments.',
+  'exchange.manage': 'Configure Exchange connections and have mailboxes reconciled.',
+  'exchange.read': 'See Exchange connections, what they did, and unknown partnerships.',
   'group.manage': 'Create, rename and assign device groups.',
   'group.read': 'See device groups.',
   'operator.jobs': 'See, retry and discard jobs that failed for good, of the whole installation.',

@@ -13,6 +13,7 @@ const ownership: readonly Permission[] = [
   'api-key.manage',
   'approval.decide',
   'directory.manage',
+  'exchange.manage',
   'proxy.manage',
   'role.manage',
   'sign-in.manage',
