@@ -16,6 +16,8 @@ export interface SealedSecrets {
 
 /** Where the bind password of a tenant's directory is kept. */
 export const directoryPasswordPurpose = 'directory-bind-password';
+/** Where the password, client secret or key of an Exchange connection is kept. */
+export const exchangeSecretPurpose = (name: string): string => `exchange/${name}`;
 /** Where the secret of a handout is kept, from which its codes follow. */
 export const handoutPurpose = (handoutId: string): string => `handout/${handoutId}`;
 

@@ -13,6 +13,7 @@ import { deploymentsProjection } from './deployments.ts';
 import { devicesProjection } from './device-table.ts';
 import { directoriesProjection } from './directories.ts';
 import { enrolmentsProjection } from './enrolments.ts';
+import { exchangeProjection } from './exchange.ts';
 import { groupsProjection } from './groups.ts';
 import { handoutsProjection } from './handouts.ts';
 import { importsProjection } from './imports.ts';
@@ -44,6 +45,7 @@ export const projections: readonly Projection[] = [
   devicesProjection,
   directoriesProjection,
   enrolmentsProjection,
+  exchangeProjection,
   groupsProjection,
   licenceProjection,
   handoutsProjection,

@@ -80,6 +80,15 @@ export interface JobData {
   'issue-handout': { readonly origin: Origin; readonly handoutId: HandoutId };
   'review-directories': Record<string, never>;
   'sync-directory': { readonly tenantId: TenantId };
+  'switch-mail-access': { readonly origin: Origin; readonly deviceId: DeviceId };
+  'review-exchange': Record<string, never>;
+  'reconcile-exchange': {
+    readonly tenantId: TenantId;
+    readonly name: string;
+    readonly dryRun: boolean;
+    /** Absent when it is due by schedule. */
+    readonly origin?: Origin;
+  };
 }
 
 /** A job to queue. `jobId` is made from the event's id: the same event delivered twice makes the same job. */
@@ -104,7 +113,7 @@ export interface JobQueues {
 export interface Parts {
   readonly config: Pick<
     ServerConfig,
-    'workerConcurrency' | 'reviewIntervalSeconds' | 'directoryAllowLoopback'
+    'workerConcurrency' | 'reviewIntervalSeconds' | 'directoryAllowLoopback' | 'exchangeAllowLoopback'
   >;
   readonly deps: Deps;
   readonly push: PushServices;

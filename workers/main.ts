@@ -14,14 +14,17 @@ import { purgeTenants } from './purge-tenants.ts';
 import { openPushServices } from './push/index.ts';
 import { openJobQueues } from './queues.ts';
 import { startReactor } from './reactor.ts';
+import { reconcileExchange } from './reconcile-exchange.ts';
 import { releaseSeat } from './release-seat.ts';
 import { reviewDevices } from './review-devices.ts';
 import { reviewDirectories } from './review-directories.ts';
+import { reviewExchange } from './review-exchange.ts';
 import { reviewFleet } from './review-fleet.ts';
 import { reviewLicence, tellLicence } from './review-licence.ts';
 import { reviewSeats } from './review-seats.ts';
 import { runJobs } from './run.ts';
 import { runImport } from './run-import.ts';
+import { switchMailAccess } from './switch-mail-access.ts';
 import { syncDirectory } from './sync-directory.ts';
 import { transferTaskBundle } from './transfer-task-bundle.ts';
 import { openWakeDevice } from './wake-device.ts';
@@ -39,6 +42,8 @@ const reviewSeatsEveryMs = 60_000;
 const reviewLicenceEveryMs = 24 * 3_600_000;
 /** How often it is looked which directories are due for a sync: an interval is of hours. */
 const directoriesEveryMs = 60_000;
+/** How often it is looked which mailboxes are due for a comparison. */
+const exchangeEveryMs = 60_000;
 
 /** Opened parts end in the reverse order of their opening. */
 type Ending = () => Promise<unknown>;
@@ -75,6 +80,9 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
       runJobs(issueHandout, parts),
       runJobs(reviewDirectories, parts),
       runJobs(syncDirectory, parts),
+      runJobs(switchMailAccess, parts),
+      runJobs(reviewExchange, parts),
+      runJobs(reconcileExchange, parts),
     ];
     endings.push(() => {
       // No more jobs are taken; then those that are long give back theirs.
@@ -89,6 +97,7 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
     await queues.schedule('review-licence', reviewLicenceEveryMs);
     await tellLicence(deps);
     await queues.schedule('review-directories', directoriesEveryMs);
+    await queues.schedule('review-exchange', exchangeEveryMs);
     const reactor = startReactor(deps, queues);
     endings.push(reactor.stop);
     return { failed: reactor.failed, stop };

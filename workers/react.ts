@@ -4,6 +4,7 @@
 import type { CompliancePolicyEvent } from '../domain/compliance-policy/compliance-policy.ts';
 import type { DeploymentEvent } from '../domain/deployment/deployment.ts';
 import type { DeviceEvent } from '../domain/device/device.ts';
+import type { ExchangeEvent } from '../domain/exchange/exchange.ts';
 import type { GroupEvent } from '../domain/group/group.ts';
 import type { HandoutEvent } from '../domain/handout/handout.ts';
 import type {
@@ -36,6 +37,7 @@ export const reactedCategories = [
   'deployment',
   'import',
   'handout',
+  'exchange',
 ] as const;
 
 const originOf = (event: StoredEvent): Origin => ({
@@ -66,6 +68,26 @@ const actOnVerdict = (
     }),
   );
 
+/** Whoever has no Exchange connection makes short work of the job: the event alone does not tell. */
+const switchMail = (event: StoredEvent): JobRequest[] => [
+  {
+    queue: 'switch-mail-access',
+    jobId: event.id,
+    data: { origin: originOf(event), deviceId: event.entityId as DeviceId },
+  },
+];
+
+const reconcileExchange = (
+  event: StoredEvent,
+  { name, dryRun }: Extract<ExchangeEvent, { type: 'ExchangeReconciliationRequested' }>['data'],
+): JobRequest[] => [
+  {
+    queue: 'reconcile-exchange',
+    jobId: event.id,
+    data: { tenantId: event.tenantId, name, dryRun, origin: originOf(event) },
+  },
+];
+
 const reactToDevice = (event: StoredEvent): JobRequest[] => {
   const { type, data } = event as unknown as DeviceEvent;
   switch (type) {
@@ -83,7 +105,11 @@ const reactToDevice = (event: StoredEvent): JobRequest[] => {
         },
       ];
     case 'ComplianceVerdictReached':
-      return actOnVerdict(event, data);
+      return [...actOnVerdict(event, data), ...switchMail(event)];
+    case 'DeviceEnrolled':
+    case 'DeviceUserAssigned':
+    case 'DeviceMailAccessSet':
+      return switchMail(event);
     case 'DeviceUnenrolled':
       return [
         {
@@ -91,6 +117,7 @@ const reactToDevice = (event: StoredEvent): JobRequest[] => {
           jobId: event.id,
           data: { origin: originOf(event), deviceId: event.entityId as DeviceId },
         },
+        ...switchMail(event),
       ];
     default:
       return [];
@@ -121,6 +148,7 @@ export const react = (event: StoredEvent): JobRequest[] => {
     | DeploymentEvent
     | ImportEvent
     | HandoutEvent
+    | ExchangeEvent
   )['type'];
   switch (type) {
     case 'TaskBundleTransferred':
@@ -162,6 +190,8 @@ export const react = (event: StoredEvent): JobRequest[] => {
           data: { origin: originOf(event), importId: event.entityId as ImportId },
         },
       ];
+    case 'ExchangeReconciliationRequested':
+      return reconcileExchange(event, event.data as Parameters<typeof reconcileExchange>[1]);
     case 'HandoutRequested':
       return [
         {

@@ -14,6 +14,7 @@ import './device.ts';
 import './device-changes.ts';
 import './directory.ts';
 import './enrolment.ts';
+import './exchange.ts';
 import './group.ts';
 import './licence.ts';
 import './handout.ts';

@@ -61,10 +61,7 @@ export const mostConnections = 20;
 
 type OfConnection = Exclude<ExchangeCommand, { type: 'ConfigureExchange' | 'RemoveExchangeConnection' }>;
 
-const decideConnection = (
-  command: OfConnection,
-  known: ExchangeConnection,
-): Decision<ExchangeEvent> => {
+const decideConnection = (command: OfConnection, known: ExchangeConnection): Decision<ExchangeEvent> => {
   switch (command.type) {
     case 'ChangeExchangeSecret':
       return [{ type: 'ExchangeSecretChanged', data: { name: command.name } }];

@@ -210,7 +210,11 @@ const configure = (known: ExchangeConnection | undefined, settings: ExchangeSett
 
 const evolveConnection = (
   known: ExchangeConnection,
-  { type, data, at }: Fact<Exclude<ExchangeEvent, { type: 'ExchangeConfigured' | 'ExchangeConnectionRemoved' }>>,
+  {
+    type,
+    data,
+    at,
+  }: Fact<Exclude<ExchangeEvent, { type: 'ExchangeConfigured' | 'ExchangeConnectionRemoved' }>>,
 ): ExchangeConnection => {
   const { intervalMinutes } = known.settings;
   switch (type) {
@@ -235,7 +239,10 @@ const evolveConnection = (
     case 'MailAccessBlocked': {
       const access = type === 'MailAccessGranted' ? 'allow' : 'block';
       const { mailbox, partnershipId: id } = data;
-      const switched = { ...known.switched, [data.deviceId]: { mailbox, partnershipId: id, access } as const };
+      const switched = {
+        ...known.switched,
+        [data.deviceId]: { mailbox, partnershipId: id, access } as const,
+      };
       return { ...known, switched, failing: without(known.failing, data.deviceId) };
     }
     case 'MailAccessFailed': {

@@ -114,7 +114,8 @@ const judge = (
     containerApps !== null &&
     (partnership === undefined || !isContainer(containerApps, partnership));
   const access = device.access === 'allow' && !outside ? 'allow' : 'block';
-  const [here, there] = access === 'allow' ? ['allowed' as const, 'blocked' as const] : ['blocked' as const, 'allowed' as const];
+  const [here, there] =
+    access === 'allow' ? ['allowed' as const, 'blocked' as const] : ['blocked' as const, 'allowed' as const];
   return {
     deviceId: device.deviceId,
     partnershipId,

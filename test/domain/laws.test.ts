@@ -52,6 +52,7 @@ const timeOf = (minutes: number) => new Date(startMs + minutes * 60_000).toISOSt
 const neverRepeats = [
   'ChangeAccountPassword',
   'ChangeDirectoryPassword',
+  'ChangeExchangeSecret',
   'EnterTenant',
   'RecordAtDoor',
   'RenewRecoveryCodes',
