@@ -170,7 +170,7 @@ export const reconcileMailbox = async (
 
 /** Records what went wrong with the devices of a mailbox; the same failure again is recorded once. */
 export const recordFailure = async (
-  work: Work,
+  work: Omit<Work, 'controller'>,
   mailbox: string,
   deviceIds: readonly DeviceId[],
   { code, message }: MusterError,

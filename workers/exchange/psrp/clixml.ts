@@ -13,7 +13,7 @@ const encodeText = (text: string): string =>
   escapeXml(
     text
       .replace(/_(?=x[0-9a-fA-F]{4}_)/g, hex)
-      .replace(/[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ufffe\uffff]/g, hex),
+      .replace(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, hex),
   );
 const decodeText = (text: string): string =>
   text.replace(/_x([0-9a-fA-F]{4})_/g, (_all, code: string) =>
