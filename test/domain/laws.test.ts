@@ -19,6 +19,7 @@ import { mailVerdict } from '../../domain/device/mail.ts';
 import { directoryDecider } from '../../domain/directory/decide.ts';
 import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
 import { readEventData } from '../../domain/events.ts';
+import { exchangeDecider } from '../../domain/exchange/decide.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import { handoutDecider } from '../../domain/handout/decide.ts';
 import { importDecider } from '../../domain/import/decide.ts';
@@ -464,6 +465,72 @@ law(
       }),
     }),
     record({ type: one('FinishHandout') }),
+  ) as Arbitrary<never>,
+);
+
+const exchange = {
+  kind: one('on-premises'),
+  host: one('mail.a.example'),
+  account: one('A\\muster'),
+  ewsFollowsMail: fc.boolean(),
+  caCertificate: one(null),
+  certificateSha256: fc.option(hash),
+  allowAnyCertificate: one(false),
+  containerApps: one(null),
+  barredApps: one([]),
+  bindUnknown: fc.boolean(),
+  dryRun: fc.boolean(),
+  intervalMinutes: one(15, 60),
+};
+const ofExchange = { name: one('main', 'other'), deviceId: one(idOf('dev', 1)), mailbox: one('a@a.example') };
+law(
+  'exchange connections',
+  exchangeDecider,
+  fc.oneof(
+    record({ type: one('ConfigureExchange'), name: ofExchange.name, settings: record(exchange) }),
+    record({ type: one('ChangeExchangeSecret', 'RemoveExchangeConnection'), name: ofExchange.name }),
+    record({
+      type: one('RequestReconciliation'),
+      name: ofExchange.name,
+      requestId: one('6f1d2c0e-5a0b-4c8e-9d33-0e6f6d5c2b11'),
+      dryRun: fc.boolean(),
+    }),
+    record({
+      type: one('RecordReconciliation'),
+      name: ofExchange.name,
+      startedAt: one(timeOf(0), timeOf(9)),
+      outcome: one({
+        dryRun: false,
+        mailboxes: 1,
+        drifted: 0,
+        failed: 0,
+        strange: 0,
+        defaultAccessLevel: 'Block',
+        changes: [],
+        strangers: [],
+      }),
+    }),
+    record({
+      type: one('RecordReconciliationFailure'),
+      name: ofExchange.name,
+      startedAt: one(timeOf(0), timeOf(9)),
+      code: one('exchange-refused'),
+      reason: named,
+    }),
+    record({ type: one('BindPartnership'), ...ofExchange, partnershipId: one('APPL1', 'APPL2') }),
+    record({
+      type: one('RecordMailAccess'),
+      ...ofExchange,
+      partnershipId: one('APPL1', 'APPL2'),
+      access: one('allow', 'block'),
+      reason: named,
+    }),
+    record({
+      type: one('RecordMailAccessFailure'),
+      ...ofExchange,
+      code: one('mailbox-missing', 'exchange-refused'),
+      reason: named,
+    }),
   ) as Arbitrary<never>,
 );
 

@@ -15,6 +15,8 @@ import { deviceDecider } from '../../domain/device/decide.ts';
 import { directoryDecider } from '../../domain/directory/decide.ts';
 import type { DirectorySettings } from '../../domain/directory/directory.ts';
 import { type EnrolmentCommand, enrolmentDecider } from '../../domain/enrolment/decide.ts';
+import { exchangeDecider } from '../../domain/exchange/decide.ts';
+import type { ExchangeSettings } from '../../domain/exchange/exchange.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import { handoutDecider } from '../../domain/handout/decide.ts';
 import type { DeviceId, TenantId } from '../../domain/ids.ts';
@@ -112,6 +114,21 @@ const directory: DirectorySettings = {
   syncIntervalHours: 24,
 };
 
+const exchange: ExchangeSettings = {
+  kind: 'on-premises',
+  host: 'mail.example.com',
+  account: 'muster',
+  ewsFollowsMail: false,
+  caCertificate: null,
+  certificateSha256: null,
+  allowAnyCertificate: false,
+  containerApps: null,
+  barredApps: [],
+  bindUnknown: false,
+  dryRun: false,
+  intervalMinutes: 60,
+};
+
 type Say = ReturnType<typeof speaker>['say'];
 
 /** Users, groups of them, an import, a handout and a directory. */
@@ -186,6 +203,12 @@ const tellPeople = async (say: Say, tenantId: TenantId, name: string) => {
     type: 'ConfigureDirectory',
     settings: { ...directory, baseDns: [`o=${name}`] },
   });
+  await say(exchangeDecider, tenantId, {
+    type: 'ConfigureExchange',
+    name: 'main',
+    settings: { ...exchange, account: `${name}\\muster` },
+  });
+  await say(exchangeDecider, tenantId, { type: 'ChangeExchangeSecret', name: 'main' });
   return { users, userGroupId, deletedUserGroupId, importId, handoutId };
 };
 

@@ -18,7 +18,11 @@ const mailbox = (changes: Partial<MailboxAccess> = {}): MailboxAccess => ({
   partnerships: [],
   ...changes,
 });
-const partnership = (partnershipId: string, deviceType = 'iPhone', userAgent = 'Apple-iPhone14C2/2001.90') => ({
+const partnership = (
+  partnershipId: string,
+  deviceType = 'iPhone',
+  userAgent = 'Apple-iPhone14C2/2001.90',
+) => ({
   partnershipId,
   deviceType,
   userAgent,
@@ -61,7 +65,9 @@ test("a device that became another person's is taken from the list", () => {
 
 test('an unknown partnership is bound only without doubt and with leave', () => {
   const nameless = device({ partnershipId: null });
-  const has = mailbox({ partnerships: [partnership('NEW1'), partnership('SEC1', 'SamsungDevice', 'Android')] });
+  const has = mailbox({
+    partnerships: [partnership('NEW1'), partnership('SEC1', 'SamsungDevice', 'Android')],
+  });
   const plan = planMailbox([nameless], has, rules, nowhere);
   assert.deepEqual(plan.bound, [{ deviceId: nameless.deviceId, partnershipId: 'NEW1' }]);
   assert.deepEqual(plan.lists.allow.add, ['NEW1']);

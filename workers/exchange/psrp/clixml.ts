@@ -10,11 +10,7 @@ const hex = (unit: string): string => `_x${unit.charCodeAt(0).toString(16).toUpp
 
 /** Characters that XML cannot hold, and underscores that would read as an escape (MS-PSRP 2.2.5.3.2). */
 const encodeText = (text: string): string =>
-  escapeXml(
-    text
-      .replace(/_(?=x[0-9a-fA-F]{4}_)/g, hex)
-      .replace(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, hex),
-  );
+  escapeXml(text.replace(/_(?=x[0-9a-fA-F]{4}_)/g, hex).replace(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, hex));
 const decodeText = (text: string): string =>
   text.replace(/_x([0-9a-fA-F]{4})_/g, (_all, code: string) =>
     String.fromCharCode(Number.parseInt(code, 16)),
