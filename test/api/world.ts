@@ -70,6 +70,22 @@ export const syncDevice = async (stage: ApiStage, token: string, body: object): 
   return { status: response.status, body: await response.json() };
 };
 
+/** Settings of an Exchange that nobody ever connects to. */
+const exchange = {
+  kind: 'on-premises',
+  host: 'mail.acme.example',
+  account: 'ACME\\muster',
+  ewsFollowsMail: false,
+  caCertificate: null,
+  certificateSha256: null,
+  allowAnyCertificate: false,
+  containerApps: null,
+  barredApps: [],
+  bindUnknown: false,
+  dryRun: true,
+  intervalMinutes: 60,
+};
+
 /** Settings of a directory that nobody ever connects to. */
 export const directory = {
   urls: ['ldaps://ldap.acme.example'],
@@ -194,6 +210,12 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     'handout { id }',
   );
   await make('configureDirectory', { settings: directory }, 'DirectoryPayload', 'directory { settings }');
+  await make(
+    'configureExchange',
+    { name: 'main', settings: exchange },
+    'ExchangePayload',
+    'connection { settings }',
+  );
   return {
     userId: user.id,
     userGroupId: userGroup.id,
