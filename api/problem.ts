@@ -53,6 +53,8 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   'enrolment-missing': 404,
   'enrolment-revoked': 410,
   'enrolment-used': 409,
+  'document-not-own': 403,
+  'document-unknown': 404,
   'event-unreadable': 500,
   forbidden: 403,
   'group-missing': 404,

@@ -9,6 +9,7 @@ import { printSchema } from 'graphql';
 import { z } from 'zod';
 import { adminRoutes } from '../api/admin/main.ts';
 import { openApiDocument } from '../api/device/openapi.ts';
+import { ownDocuments } from '../api/graphql/documents.ts';
 import { schema } from '../api/graphql/schema.ts';
 import type { Access } from '../api/graphql/scopes.ts';
 import { statusOf } from '../api/problem.ts';
@@ -146,10 +147,17 @@ const permissionsReference = (): string => {
   return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`ownPassword\`: any account with a password of its own choice, even one that must set up a second factor. \`member\`: any account; what it gets depends on its permissions. \`selfService\`: users of the self-service portal, and no account.\n\n${table(['Field', 'Needs', ...names], fields)}\n\n## REST\n\n${table(['Route', 'Needs', ...names], routes)}\n`;
 };
 
+const documentsReference = (): string =>
+  `${notice}# Own documents\n\nOperations of our own programs (\`api/graphql/documents/\`). Send \`{ "documentId": "<id>", "variables": { … } }\` instead of \`query\`; the id is the SHA-256 of the file.\n\n${table(
+    ['Operation', 'Id'],
+    ownDocuments.map(({ name, id }) => [name, `\`${id}\``]),
+  )}\n`;
+
 /** Every generated reference: file name → content. */
 export const references = (): ReadonlyMap<string, string> =>
   new Map([
     ['config.md', configReference()],
+    ['documents.md', documentsReference()],
     ['errors.md', errorsReference()],
     ['events.md', eventsReference()],
     ['permissions.md', permissionsReference()],

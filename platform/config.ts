@@ -172,6 +172,13 @@ export const serverSettings = {
     description:
       'Address of the server as people reach it: links in mails lead there. Unset: where it listens.',
   },
+  graphqlDocuments: {
+    env: 'MUSTER_GRAPHQL_DOCUMENTS',
+    schema: z.enum(['any', 'own']),
+    default: 'any',
+    description:
+      'What sessions kept as a cookie may run: any document, or the own ones of this server alone. Tokens run any.',
+  },
   trustedProxies: {
     env: 'MUSTER_TRUSTED_PROXIES',
     schema: cidrList,

@@ -53,6 +53,16 @@ export const faults = {
     advice: 'Repeat the call after a short wait; check the address and certificate of the directory.',
     retryable: true,
   },
+  'document-not-own': {
+    title: 'This session runs none but the documents of this server',
+    advice: 'Send a documentId, or use a bearer token; see MUSTER_GRAPHQL_DOCUMENTS.',
+    retryable: false,
+  },
+  'document-unknown': {
+    title: 'The server has no such document',
+    advice: 'Load the page again after an upgrade, or send the document itself.',
+    retryable: false,
+  },
   'event-unreadable': {
     title: 'A stored event cannot be read',
     advice: 'Upgrade Muster to the version that wrote the event, or inspect it with muster replay.',
