@@ -96,6 +96,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   'role-in-use': 409,
   'role-missing': 404,
   'role-retired': 409,
+  'safeguard-reached': 503,
   'scavenge-running': 503,
   'seats-exceed-licence': 409,
   'seats-exhausted': 409,

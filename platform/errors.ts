@@ -137,6 +137,11 @@ export const faults = {
     advice: 'Ask for fewer fields, aliases, levels or rows per page.',
     retryable: false,
   },
+  'safeguard-reached': {
+    title: 'Compliance policies have wiped or unenrolled as many devices as they may within an hour',
+    advice: 'It is tried again every hour. Look whether the policy is right; setSafeguard raises the limit.',
+    retryable: true,
+  },
   'scavenge-running': {
     title: 'A scavenge is running already',
     advice: 'Let it end, then repeat the command.',

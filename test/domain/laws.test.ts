@@ -288,6 +288,7 @@ law(
       operation,
       now: minutes,
     }),
+    record({ type: one('TakeAutomaticAct'), approvalId, now: minutes }),
     record({ type: one('GrantApproval'), approvalId, actorId, trustedSince: minutes, now: minutes }),
     record({ type: one('RefuseApproval'), approvalId, actorId, reason: named }),
     record({ type: one('RecordCarriedOut'), approvalId }),
