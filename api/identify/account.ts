@@ -30,6 +30,10 @@ export const sessionPolicyOf = (
   portal: Portal,
 ): SessionPolicy => settings.sessionPolicies[portal] ?? credentials.defaultSessionPolicy;
 
+/** How finely uses are recorded: short idle times are measured more finely than once a minute. */
+export const recordEveryMs = ({ idleMinutes }: SessionPolicy): number =>
+  Math.min(useRecordedEveryMs, (idleMinutes * 60_000) / 4);
+
 /** When a session ends however much it is used, ISO 8601 UTC. */
 export const sessionEndsAt = ({ createdAt }: Pick<Session, 'createdAt'>, policy: SessionPolicy): string =>
   isoTime(createdAt.getTime() + policy.absoluteHours * 3_600_000);
@@ -69,9 +73,7 @@ export const identifyAccount = async (
   if (tenant.state.status !== 'active' || account.state.status !== 'enabled') return null;
   if (!isAllowed(address, settings.addresses[portal]))
     throw new MusterError('address-refused', `${address} is not in the list of allowed addresses`);
-  // Short idle times are measured more finely than once a minute.
-  const recordEveryMs = Math.min(useRecordedEveryMs, (policy.idleMinutes * 60_000) / 4);
-  if (use) await credentials.sessions.use(session, token, address, recordEveryMs);
+  if (use) await credentials.sessions.use(session, token, address, recordEveryMs(policy));
   const since = { mustChange: session.mustChangePassword, since: session.passwordSince };
   const due = passwordDue(settings.passwordPolicy, since, now);
   const { role, permissions } = await roleInForce(deps, tenantId, account.state.role);

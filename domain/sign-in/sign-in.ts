@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { accountId } from '../ids.ts';
+import { accountId, userId } from '../ids.ts';
 import { line, time } from '../text.ts';
 
 /** Where people sign in: administrators of the tenant, or its users for their own devices. */
@@ -83,7 +83,9 @@ export const signInEvents = defineEvents('sign-in', {
     /** Whether the account had signed in from that address or program before. */
     known: z.boolean(),
   }),
-  /** `accountId` null: of accounts that do not exist. `address` null: of more addresses than are told one by one. */
+  /** A user of the tenant's directory, in the self-service portal. */
+  UserSignedIn: z.strictObject({ userId, address, userAgent: line(300).nullable() }),
+  /** `accountId` null: of accounts that do not exist, and of people of the directory. `address` null: of more addresses than are told one by one. */
   SignInsFailed: z.strictObject({
     accountId: accountId.nullable(),
     address: address.nullable(),
@@ -156,6 +158,7 @@ export const evolveSignIn = (state: SignInState, { type, data }: Fact<SignInEven
     case 'SecondFactorRequirementSet':
       return { ...state, secondFactorRequired: data.required };
     case 'AccountSignedIn':
+    case 'UserSignedIn':
     case 'SignInsFailed':
     case 'SignInsPaused':
     case 'SessionsEnded':
