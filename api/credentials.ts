@@ -17,6 +17,7 @@ import { type ApiKeyUses, openApiKeyUses } from './vault/api-key-uses.ts';
 import { type Attempts, openAttempts } from './vault/attempts.ts';
 import { type Links, openLinks } from './vault/links.ts';
 import { migrateVault } from './vault/migrations.ts';
+import { openPasskeys, type Passkeys } from './vault/passkeys.ts';
 import { openPasswords, type Passwords } from './vault/passwords.ts';
 import { openPendingSignIns, type PendingSignIns } from './vault/pending-sign-ins.ts';
 import { openPortalSessions, type PortalSessions } from './vault/portal-sessions.ts';
@@ -35,6 +36,7 @@ export interface Credentials {
   readonly links: Links;
   readonly pendingSignIns: PendingSignIns;
   readonly secondFactors: SecondFactors;
+  readonly passkeys: Passkeys;
   readonly apiKeyUses: ApiKeyUses;
   /** Secrets of tenants that are read back. */
   readonly secrets: SealedSecrets;
@@ -126,6 +128,7 @@ export const openCredentials = async (
     links: openLinks(sql, clock),
     pendingSignIns: openPendingSignIns(sql, clock),
     secondFactors: openSecondFactors(sql, secrets, clock),
+    passkeys: openPasskeys(sql, clock),
     apiKeyUses: openApiKeyUses(sql, clock),
     secrets,
     tallies: openTallies(sql, clock),

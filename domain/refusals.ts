@@ -149,6 +149,7 @@ export const refusals = {
     title: 'This is not for the platform of the device',
     advice: 'Choose a device or an item of the right platform.',
   },
+  'passkey-missing': { title: 'No such passkey', advice: 'Check the id; viewer { passkeys } lists yours.' },
   'policy-missing': { title: 'No such policy', advice: 'Check the id.' },
   'policy-retired': { title: 'The policy is retired', advice: 'Assign another policy.' },
   'proxy-missing': { title: 'No such proxy', advice: 'Check the id.' },
@@ -210,6 +211,10 @@ export const refusals = {
   'trial-unregistered': {
     title: 'The trial is not registered yet',
     advice: 'The operator registers it with an e-mail address (registerTrial), or activates a licence key.',
+  },
+  'too-many-passkeys': {
+    title: 'The account has as many passkeys as it can have',
+    advice: 'Remove one that is no longer used.',
   },
   'user-disabled': { title: 'The user is disabled', advice: 'Enable the user first.' },
   'user-exists': {

@@ -149,7 +149,7 @@ export const faults = {
   },
   'second-factor-required': {
     title: 'The tenant asks for a second factor, and the account has none',
-    advice: 'Set one up with beginTotp and confirmTotp, then repeat the call.',
+    advice: 'Set one up with beginTotp and confirmTotp, or beginPasskey and confirmPasskey, then repeat.',
     retryable: false,
   },
   'stream-deleted': {

@@ -1,7 +1,7 @@
 /**
  * Accounts of the tenant in GraphQL. Listed in schema.ts; signing in is in session.ts.
  */
-import { type AnyRole, anyRole } from '../../domain/account/account.ts';
+import { type AnyRole, anyRole, secondFactorKinds } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
@@ -18,7 +18,7 @@ import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, causeOf, EffectInterface, payloadOf, refuseIf, settle } from './effect.ts';
-import { AccountStatus } from './enums.ts';
+import { AccountStatus, SecondFactorKind } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
 import { Account, Role } from './refs.ts';
@@ -38,6 +38,11 @@ builder.node(Account, {
     }),
     status: t.expose('status', { type: AccountStatus }),
     mustChangePassword: t.exposeBoolean('mustChangePassword'),
+    secondFactors: t.field({
+      type: [SecondFactorKind],
+      description: 'What the account can show besides its password; none: the password is enough.',
+      resolve: secondFactorKinds,
+    }),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
   }),
 });

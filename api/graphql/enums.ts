@@ -2,6 +2,7 @@
  * The enumerations of the domain in GraphQL: upper case, with underscores. Called by api/graphql/<noun>.ts.
  */
 import type { EnumRef } from '@pothos/core';
+import { secondFactor } from '../../domain/account/account.ts';
 import { permissionNames } from '../../domain/account/permissions.ts';
 import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { severity } from '../../domain/compliance/settings.ts';
@@ -62,6 +63,7 @@ export const LicenceValidity = enumOf('LicenceValidity', ['valid', 'expiring', '
 export const ActorKind = enumOf('ActorKind', ['account', 'api-key', 'device', 'proxy', 'system', 'user']);
 export const Portal = enumOf('Portal', portal.options);
 export const ChallengeProvider = enumOf('ChallengeProvider', challengeProvider.options);
+export const SecondFactorKind = enumOf('SecondFactor', secondFactor.options);
 export const SignInStep = enumOf('SignInStep', ['signed-in', 'challenge', 'second-factor']);
 export const PasswordDueEnum = enumOf('PasswordDue', ['issued', 'expired']);
 export const QueueNameEnum = enumOf('QueueName', queueNames);

@@ -24,6 +24,7 @@ import './portal.ts';
 import './proxy.ts';
 import './role.ts';
 import './safeguard.ts';
+import './passkey.ts';
 import './second-factor.ts';
 import './session.ts';
 import './session-list.ts';

@@ -123,6 +123,23 @@ const migrations: readonly string[] = [
      expires_at timestamptz not null);
    create index on vault.pending_sign_ins (tenant_id, account_id);
    create index on vault.pending_sign_ins (expires_at);`,
+  `create table vault.passkeys (
+     credential_id text primary key,
+     passkey_id text not null unique,
+     tenant_id text not null,
+     account_id text not null,
+     public_key bytea not null,
+     counter bigint not null,
+     transports text[] not null,
+     backed_up boolean not null,
+     created_at timestamptz not null,
+     used_at timestamptz);
+   create index on vault.passkeys (tenant_id, account_id);
+   create table vault.passkey_challenges (
+     challenge text primary key,
+     subject text not null,
+     expires_at timestamptz not null);
+   create index on vault.passkey_challenges (expires_at);`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -31,6 +31,8 @@ export interface Passwords {
     owner: PasswordOwner | null,
     password: string,
   ): Promise<{ readonly valid: boolean; readonly mustChange: boolean; readonly since: Date | null }>;
+  /** Whether the owner's password must be changed, and since when it is there. */
+  standing(owner: PasswordOwner): Promise<{ readonly mustChange: boolean; readonly since: Date | null }>;
   /** Whether `password` is the owner's present one or one of the `count` - 1 before it. */
   wasUsed(owner: PasswordOwner, password: string, count: number): Promise<boolean>;
   /** Stores a password that the owner chose; the one before goes into the history. */
@@ -86,6 +88,12 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
         mustChange: row?.mustChange ?? false,
         since: row?.since ?? null,
       };
+    },
+    async standing({ tenantId, accountId }) {
+      const [row] = await sql<{ mustChange: boolean; since: Date }[]>`
+        select must_change as "mustChange", issued_at as since from vault.passwords
+        where tenant_id = ${tenantId} and account_id = ${accountId}`;
+      return row ?? { mustChange: false, since: null };
     },
     async wasUsed({ tenantId, accountId }, password, count) {
       if (count === 0) return false;

@@ -55,6 +55,7 @@ const neverRepeats = [
   'EnterTenant',
   'RecordAtDoor',
   'RenewRecoveryCodes',
+  'SuspectPasskey',
   'UseRecoveryCode',
   'UseSupportAccess',
 ];
@@ -126,6 +127,7 @@ const platform = one('android' as const, 'ios' as const);
 const hash = one('a', 'b').map(digestOf);
 const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
+const passkeys = one(1, 2).map((n) => idOf('pky', n));
 const tenants = one(1, 2).map((n) => idOf('ten', n));
 
 law(
@@ -139,6 +141,8 @@ law(
     record({ type: one('EnableAccount') }),
     record({ type: one('EnableTotp', 'DisableTotp', 'RenewRecoveryCodes', 'ResetSecondFactor') }),
     record({ type: one('UseRecoveryCode'), left: one(0, 9) }),
+    record({ type: one('AddPasskey', 'RenamePasskey'), passkeyId: passkeys, name: named }),
+    record({ type: one('RemovePasskey', 'SuspectPasskey'), passkeyId: passkeys }),
     record({ type: one('EnterTenant'), tenantId: tenants, level: one('read', 'change'), until: minutes }),
     record({ type: one('LeaveTenant'), tenantId: tenants, reason: one('left', 'revoked') }),
   ) as Arbitrary<never>,
