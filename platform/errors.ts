@@ -63,6 +63,16 @@ export const faults = {
     advice: 'Use a credential with the required scope.',
     retryable: false,
   },
+  'identity-provider-refused': {
+    title: 'The identity provider cannot be used',
+    advice: 'Correct its settings: testIdentityProvider says what is wrong.',
+    retryable: false,
+  },
+  'identity-provider-unavailable': {
+    title: 'The identity provider does not answer',
+    advice: 'Repeat the call after a short wait; check address and certificate of the identity provider.',
+    retryable: true,
+  },
   internal: {
     title: 'Something went wrong in Muster',
     advice: 'Report the request id to the operator.',
@@ -135,6 +145,11 @@ export const faults = {
   'second-factor-required': {
     title: 'The tenant asks for a second factor, and the account has none',
     advice: 'Set one up with beginTotp and confirmTotp, then repeat the call.',
+    retryable: false,
+  },
+  'single-sign-on-failed': {
+    title: 'The sign-in by the identity provider failed',
+    advice: 'Begin again. If it stays like that, ask an administrator of the tenant.',
     retryable: false,
   },
   'stream-deleted': {

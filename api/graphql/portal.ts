@@ -16,6 +16,7 @@ import { type DeviceRow, listUserDevices } from '../../projections/devices.ts';
 import { findUser, findUserByGuid, type UserRow } from '../../projections/users.ts';
 import { countedAddress } from '../address.ts';
 import { requireTurn } from '../sign-in/enter.ts';
+import { isPasswordClosed } from '../sign-in/identity-provider.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, portalUser } from './context.ts';
@@ -149,7 +150,17 @@ mutation('signInToPortal', {
     const user = await handler.load(userDecider, { tenantId, id: found.userId });
     if (tenant.state.status !== 'active') refuseIf(refuse('tenant-suspended'));
     if (user.state.status !== 'active') refuseIf(refuse('user-disabled'));
-    return portalSessions.open(tenantId, found.userId);
+    if (await isPasswordClosed(context.deps, tenantId, 'self-service', null))
+      refuseIf(refuse('single-sign-on-required'));
+    const opened = await portalSessions.open(tenantId, found.userId);
+    const { userAgent } = context.browser;
+    const data = { userId: found.userId, address: attempt.address, userAgent, method: 'directory' } as const;
+    await context.door.recorder.tell(
+      tenantId,
+      { type: 'UserSignedIn', data },
+      { requestId: context.requestId },
+    );
+    return opened;
   },
 });
 
@@ -166,6 +177,7 @@ mutation('signOutOfPortal', {
     const { tenantId, userId, token } = portalUser(context);
     if (everywhere) await context.credentials.portalSessions.endAll(tenantId, userId);
     else await context.credentials.portalSessions.end(token);
+    if (context.browser.sessionToken !== undefined) context.browser.keepSession(null);
     return { signedOut: true };
   },
 });

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
+import { type Identity, identity } from '../identity-provider/identity.ts';
 import { type RoleId, roleId, type TenantId, tenantId } from '../ids.ts';
 import { supportLevel } from '../tenant/tenant.ts';
 import { email, name, time } from '../text.ts';
@@ -29,6 +30,9 @@ export const accountEvents = defineEvents('account', {
   AccountRecoveryCodesRenewed: z.strictObject({}),
   /** Somebody else turned the second factor off. */
   AccountSecondFactorReset: z.strictObject({}),
+  /** Whoever is that at the tenant's identity provider is the account's owner. */
+  AccountIdentityBound: identity,
+  AccountIdentityUnbound: z.strictObject({}),
 });
 
 export type AccountEvent = EventOf<typeof accountEvents>;
@@ -44,7 +48,9 @@ export type AccountState =
       readonly mustChangePassword: boolean;
       /** Whether signing in takes a code besides the password. */
       readonly secondFactor: boolean;
-      /** Since when nobody else had the account in hand: its creation, role, one-time password, enabling or reset. */
+      /** Who the owner is at the tenant's identity provider. */
+      readonly identity: Identity | null;
+      /** Since when nobody else had the account in hand: its creation, role, password, enabling, reset or binding. */
       readonly trustedSince: string;
       /** Tenants that an operator entered and has not left; the support access itself may have ended. */
       readonly inTenants: readonly TenantId[];
@@ -59,6 +65,7 @@ export const evolveAccount = (state: AccountState, { type, data, at }: Fact<Acco
       status: 'enabled',
       mustChangePassword: false,
       secondFactor: false,
+      identity: null,
       trustedSince: at,
       inTenants: [],
       ...data,
@@ -87,6 +94,10 @@ export const evolveAccount = (state: AccountState, { type, data, at }: Fact<Acco
       return { ...state, secondFactor: false };
     case 'AccountSecondFactorReset':
       return { ...state, secondFactor: false, trustedSince: at };
+    case 'AccountIdentityBound':
+      return { ...state, identity: data, trustedSince: at };
+    case 'AccountIdentityUnbound':
+      return { ...state, identity: null };
     case 'AccountRecoveryCodeUsed':
     case 'AccountRecoveryCodesRenewed':
       return state;

@@ -2,8 +2,10 @@
  * Commands and decisions of an account. Called through platform/handle.ts by api/graphql/account.ts and the CLI.
  */
 import { type Decider, type Decision, never } from '../decider.ts';
+import { type Identity, mayBind } from '../identity-provider/identity.ts';
 import type { TenantId } from '../ids.ts';
 import { refuse } from '../refusals.ts';
+import { same } from '../same.ts';
 import type { SupportLevel } from '../tenant/tenant.ts';
 import {
   type AccountEvent,
@@ -34,7 +36,9 @@ export type AccountCommand =
   | { readonly type: 'DisableTotp' }
   | { readonly type: 'UseRecoveryCode'; readonly left: number }
   | { readonly type: 'RenewRecoveryCodes' }
-  | { readonly type: 'ResetSecondFactor' };
+  | { readonly type: 'ResetSecondFactor' }
+  | { readonly type: 'BindAccountIdentity'; readonly identity: Identity }
+  | { readonly type: 'UnbindAccountIdentity' };
 
 type FactorCommand = Extract<
   AccountCommand,
@@ -95,6 +99,14 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
       const { type: _, ...data } = command;
       return state.inTenants.includes(command.tenantId) ? [{ type: 'AccountLeftTenant', data }] : [];
     }
+    case 'BindAccountIdentity':
+      if (state.status === 'disabled') return refuse('account-disabled');
+      if (same(state.identity, command.identity)) return [];
+      return mayBind(state.identity, command.identity)
+        ? [{ type: 'AccountIdentityBound', data: command.identity }]
+        : refuse('identity-bound');
+    case 'UnbindAccountIdentity':
+      return state.identity === null ? [] : [{ type: 'AccountIdentityUnbound', data: {} }];
     case 'EnableTotp':
     case 'DisableTotp':
     case 'UseRecoveryCode':
@@ -108,7 +120,7 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
 
 export const accountDecider: Decider<AccountState, AccountCommand, AccountEvent> = {
   events: accountEvents,
-  stateVersion: 3,
+  stateVersion: 4,
   initial: initialAccount,
   evolve: evolveAccount,
   decide: decideAccount,

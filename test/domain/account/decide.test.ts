@@ -15,6 +15,11 @@ const disabled = { type: 'AccountDisabled', data: {} } as const;
 const on = { type: 'AccountTotpEnabled', data: {} } as const;
 const reset = { type: 'AccountSecondFactorReset', data: {} } as const;
 
+const identity = { issuer: 'https://id.example', subject: 'ada' } as const;
+const another = { ...identity, subject: 'eve' } as const;
+const bound = { type: 'AccountIdentityBound', data: identity } as const;
+const moved = { issuer: 'https://new.example', subject: '17' } as const;
+
 const cases = casesOf(accountDecider, {
   CreateAccount: {
     accepts: [{ given: [], when: { type: 'CreateAccount', ...ada }, events: [created] }],
@@ -150,6 +155,43 @@ const cases = casesOf(accountDecider, {
       },
     ],
     refuses: [{ given: [created], when: { type: 'RenewRecoveryCodes' }, refused: 'second-factor-off' }],
+  },
+  BindAccountIdentity: {
+    accepts: [
+      { given: [created], when: { type: 'BindAccountIdentity', identity }, events: [bound] },
+      {
+        given: [created, bound],
+        when: { type: 'BindAccountIdentity', identity: moved },
+        events: [{ type: 'AccountIdentityBound', data: moved }],
+      },
+      {
+        given: [created, bound, { type: 'AccountIdentityUnbound', data: {} }],
+        when: { type: 'BindAccountIdentity', identity: another },
+        events: [{ type: 'AccountIdentityBound', data: another }],
+      },
+    ],
+    refuses: [
+      {
+        given: [created, bound],
+        when: { type: 'BindAccountIdentity', identity: another },
+        refused: 'identity-bound',
+      },
+      {
+        given: [created, disabled],
+        when: { type: 'BindAccountIdentity', identity },
+        refused: 'account-disabled',
+      },
+    ],
+  },
+  UnbindAccountIdentity: {
+    accepts: [
+      {
+        given: [created, bound],
+        when: { type: 'UnbindAccountIdentity' },
+        events: [{ type: 'AccountIdentityUnbound', data: {} }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'UnbindAccountIdentity' }, refused: 'account-missing' }],
   },
   ResetSecondFactor: {
     accepts: [{ given: [created, on], when: { type: 'ResetSecondFactor' }, events: [reset] }],
