@@ -73,16 +73,17 @@ const digestOf = (token: string): string | undefined =>
 
 /** Opens the sessions; the vault must be migrated. */
 export const openSessions = (sql: Sql, clock: Clock): Sessions => ({
-  async open({ tenantId, accountId, portal, address, userAgent }) {
+  async open({ tenantId, accountId, portal, address, userAgent, method, vouched }) {
     const secret = newSecret();
     const sessionId = newUuid();
     const now = clock();
     await sql`delete from vault.sessions where created_at < ${isoTime(now - keptMs)}`;
     await sql`
       insert into vault.sessions
-        (token_hash, session_id, tenant_id, account_id, portal, address, user_agent, created_at, used_at)
+        (token_hash, session_id, tenant_id, account_id, portal, address, user_agent, method, vouched, created_at,
+          used_at)
       values (${hashSecret(secret)}, ${sessionId}, ${tenantId}, ${accountId}, ${portal}, ${address},
-        ${userAgent}, ${isoTime(now)}, ${isoTime(now)})`;
+        ${userAgent}, ${method}, ${vouched}, ${isoTime(now)}, ${isoTime(now)})`;
     return { sessionId, token: `${prefix}${secret}`, createdAt: new Date(now) };
   },
   async find(token) {

@@ -101,7 +101,9 @@ export const startIdentityProvider = async (redirectUri: string): Promise<Identi
   const answer = provider.callback();
   const walk: Handle = (req, res) => {
     if (!req.url?.startsWith('/interaction/')) return void answer(req, res);
-    void provider.interactionFinished(req, res, { login: { accountId: who.sub } });
+    const { sub: accountId, amr } = who;
+    const login = { accountId, ...(Array.isArray(amr) ? { amr: amr as string[] } : {}) };
+    void provider.interactionFinished(req, res, { login });
   };
   handle = rewriting(walk, (token) => {
     const tampered = how?.(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()));

@@ -32,13 +32,7 @@ interface Kind<Id extends AccountId | UserId> {
     address: string,
     displayName: string,
   ): { readonly id: Id; create(): Promise<Refusal | undefined> } | undefined;
-  bind(
-    handler: Handler,
-    tenantId: TenantId,
-    id: Id,
-    to: Identity,
-    cause: Cause,
-  ): Promise<Refusal | undefined>;
+  bind(handler: Handler, tenantId: TenantId, id: Id, to: Identity, cause: Cause): Promise<Done | Refusal>;
 }
 
 /** Who is looked for, and in which tenant. */
