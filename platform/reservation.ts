@@ -54,7 +54,8 @@ const holderExists = async (handler: Handler, unique: Unique, ownerId: string): 
   // An identity is reserved before it is bound: who was not bound to it does not hold it.
   if (unique.kind === 'user-identity') {
     const { state } = await handler.load(userDecider, { tenantId: unique.tenantId, id: ownerId });
-    return state.status !== 'none' && state.identity !== null && identityKey(state.identity) === unique.value;
+    if (state.status === 'none' || state.status === 'removed' || state.identity === null) return false;
+    return identityKey(state.identity) === unique.value;
   }
   if (unique.kind === 'account-identity') {
     const { state } = await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });

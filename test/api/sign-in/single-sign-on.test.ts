@@ -234,6 +234,22 @@ test('an answer is good once, for the browser that asked, with its state', async
   );
 });
 
+test('a browser that fails again and again waits', async () => {
+  const browser = browserOf();
+  await browser.visit(begin('acme'));
+  const codes: string[] = [];
+  for (let tries = 0; tries < 7; tries += 1)
+    codes.push(
+      problemOf(
+        await browser.visit(`${begin('callback')}?state=${tries}&code=x`, {
+          'x-forwarded-for': '192.0.2.77',
+        }),
+      ),
+    );
+  assert.equal(codes[0], 'sign-in-over');
+  assert.equal(codes.at(-1), 'too-many-attempts');
+});
+
 test('a token of another key, audience, issuer, nonce or time is refused', async () => {
   const { claims } = await somebody(acme);
   const past = Math.floor(Date.now() / 1000) - 3600;
