@@ -11,6 +11,7 @@ import { type GraphqlParts, graphqlHandlers } from './graphql/server.ts';
 import { readiness } from './health.ts';
 import { type MethodFault, methodNotAllowed, requestIdOf, sendProblem, statusOf } from './problem.ts';
 import { proxyFeed } from './proxy/feed.ts';
+import { addSingleSignOnRoutes } from './sign-in/oidc/routes.ts';
 
 export interface AppParts extends GraphqlParts {
   readonly projector: { state(): ProjectorState } | undefined;
@@ -79,6 +80,7 @@ export const openApp = (parts: AppParts): Express => {
   app.all('/graphql', ...graphqlHandlers(parts));
   app.all('/proxy/v1/feed', only('GET'), proxyFeed({ deps, waiter, stopping }));
   app.all('/events/v1/feed', only('GET'), eventFeed({ deps, credentials, config, stopping }));
+  addSingleSignOnRoutes(app, parts, only('GET'));
   addAdminRoutes(app, { deps, credentials, config, denials: parts.denials, stopping });
   app.all('/healthz', only('GET', 'HEAD'), (_req, res) => void res.json({ alive: true }));
   app.all('/readyz', only('GET', 'HEAD'), async (_req, res) => {

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Permission } from '../domain/account/permissions.ts';
 import type { AccountId, ApiKeyId, ProxyId, TenantId, UserId } from '../domain/ids.ts';
-import type { Portal, SessionPolicy } from '../domain/sign-in/sign-in.ts';
+import type { Portal, SessionPolicy, SignInMethod } from '../domain/sign-in/sign-in.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
@@ -23,6 +23,7 @@ import { openPendingSignIns, type PendingSignIns } from './vault/pending-sign-in
 import { openPortalSessions, type PortalSessions } from './vault/portal-sessions.ts';
 import { openSecondFactors, type SecondFactors } from './vault/second-factors.ts';
 import { openSessions, type Sessions } from './vault/sessions.ts';
+import { openSingleSignOns, type SingleSignOns } from './vault/single-sign-ons.ts';
 import { openSupportSessions, type SupportSessions } from './vault/support-sessions.ts';
 import { openTallies, type Tallies } from './vault/tallies.ts';
 
@@ -37,6 +38,7 @@ export interface Credentials {
   readonly pendingSignIns: PendingSignIns;
   readonly secondFactors: SecondFactors;
   readonly passkeys: Passkeys;
+  readonly singleSignOns: SingleSignOns;
   readonly apiKeyUses: ApiKeyUses;
   /** Secrets of tenants that are read back. */
   readonly secrets: SealedSecrets;
@@ -66,6 +68,9 @@ export interface AccountCredential extends Acting {
   readonly factorDue: boolean;
   readonly sessionId: string;
   readonly portal: Portal;
+  /** How and when the session came about. */
+  readonly method: SignInMethod;
+  readonly enteredAt: Date;
   /** An operator within the tenant, by its support access: the account is one of the operator tenant. */
   readonly support: boolean;
 }
@@ -129,6 +134,7 @@ export const openCredentials = async (
     pendingSignIns: openPendingSignIns(sql, clock),
     secondFactors: openSecondFactors(sql, secrets, clock),
     passkeys: openPasskeys(sql, clock),
+    singleSignOns: openSingleSignOns(sql, clock),
     apiKeyUses: openApiKeyUses(sql, clock),
     secrets,
     tallies: openTallies(sql, clock),

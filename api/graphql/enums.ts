@@ -11,7 +11,7 @@ import { mailAccess, pushProvider } from '../../domain/device/device.ts';
 import { importKind, importMode, rowOutcome } from '../../domain/import/import.ts';
 import { edition } from '../../domain/licence/licence.ts';
 import { policyType } from '../../domain/policy/policy.ts';
-import { challengeProvider, portal } from '../../domain/sign-in/sign-in.ts';
+import { challengeProvider, portal, signInMethod } from '../../domain/sign-in/sign-in.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { itemKinds } from '../../domain/template/content.ts';
 import { itemActions } from '../../domain/template/plan.ts';
@@ -33,6 +33,7 @@ const enumOf = <Value extends string>(name: string, values: readonly Value[]) =>
 export const Permission = enumOf('Permission', permissionNames);
 export const ApprovalStatus = enumOf('ApprovalStatus', approvalStatuses);
 export const ApiKeyStatus = enumOf('ApiKeyStatus', ['active', 'revoked']);
+export const SignInMethod = enumOf('SignInMethod', signInMethod.options);
 export const AccountStatus = enumOf('AccountStatus', ['enabled', 'disabled']);
 export const TenantKind = enumOf('TenantKind', tenantKind.options);
 export const TenantStatus = enumOf('TenantStatus', ['active', 'suspended', 'deleted']);

@@ -17,6 +17,7 @@ import { sessionEndsAt } from '../identify/account.ts';
 import { portalSessionPolicyOf } from '../identify/portal-user.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { requireAddress, requireTurn, tenantOf } from '../sign-in/enter.ts';
+import { isPasswordClosed } from '../sign-in/identity-provider.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, portalUser } from './context.ts';
@@ -159,10 +160,13 @@ mutation('signInToPortal', {
     const user = await handler.load(userDecider, { tenantId, id: found.userId });
     if (tenant.state.status !== 'active') refuseIf(refuse('tenant-suspended'));
     if (user.state.status !== 'active') refuseIf(refuse('user-disabled'));
+    if (await isPasswordClosed(deps, tenantId, 'self-service', null))
+      refuseIf(refuse('single-sign-on-required'));
     // The fact is in the log before anybody holds the session.
+    const { userAgent } = browser;
     await door.recorder.tell(
       tenantId,
-      { type: 'UserSignedIn', data: { userId: found.userId, address, userAgent: browser.userAgent } },
+      { type: 'UserSignedIn', data: { userId: found.userId, address, userAgent, method: 'directory' } },
       { actor: { kind: 'user', id: found.userId }, requestId },
     );
     const opened = await portalSessions.open(tenantId, found.userId);

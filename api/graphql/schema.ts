@@ -17,6 +17,7 @@ import './enrolment.ts';
 import './group.ts';
 import './licence.ts';
 import './handout.ts';
+import './identity-provider.ts';
 import './import.ts';
 import './node.ts';
 import './policy.ts';

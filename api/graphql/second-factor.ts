@@ -62,16 +62,26 @@ const SeedType = builder.objectRef<Seed>('BeginTotpPayload').implement({
 
 const currentPassword = z.string().max(256);
 
+const justMs = 600_000;
+const hasJustEntered = ({ deps }: ApiContext, { method, enteredAt }: AccountCredential): boolean =>
+  method === 'identity-provider' && deps.clock() - enteredAt.getTime() < justMs;
+
 mutation('beginTotp', {
   description:
     'Begins to set up a second factor (TOTP, RFC 6238) for the signed-in account. It waits 15 minutes for confirmTotp.',
   scope: 'ownPassword',
   type: SeedType,
-  input: (t) => ({ currentPassword: t.string({ required: true }).validate(currentPassword) }),
+  input: (t) => ({
+    currentPassword: t
+      .string({ description: 'Not needed within ten minutes of a sign-in by the identity provider.' })
+      .validate(currentPassword.nullish()),
+  }),
   run: async (input, context) => {
-    const { account, tenantId, accountId } = await ownOf(context);
+    const { account, tenantId, accountId, credential } = await ownOf(context);
     if (account.totp) refuseIf(refuse('second-factor-on'));
-    await requireOwnPassword(context, input.currentPassword);
+    // Accounts that sign in by the provider may have no password; that they just did proves as much.
+    if (input.currentPassword || !hasJustEntered(context, credential))
+      await requireOwnPassword(context, input.currentPassword ?? '');
     const tenant = await stateOf(context, tenantDecider, tenantId);
     const issuer = `Muster ${tenant.status === 'none' ? '' : tenant.name.replaceAll(':', ' ')}`.trim();
     const label = { issuer, account: account.email };

@@ -16,10 +16,12 @@ import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { operatorTenantId, type TenantState } from '../../domain/tenant/tenant.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { countedAddress } from '../address.ts';
-import { actorOf } from '../credentials.ts';
+import { type AccountCredential, actorOf } from '../credentials.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { endSession, endSessions } from '../sign-in/end-sessions.ts';
 import { openSession, type Proven, prove, requireTurn } from '../sign-in/enter.ts';
+import { providerFor } from '../sign-in/identity-provider.ts';
+import { openProvider } from '../sign-in/oidc/single-sign-on.ts';
 import { type PasswordDue, refusePassword } from '../sign-in/password.ts';
 import { type Asked, askSecondFactor, proveCode } from '../sign-in/second-factor.ts';
 import { leaveTenant } from '../support.ts';
@@ -231,7 +233,7 @@ export const enter = async (context: ApiContext, proven: Proven, cookie: boolean
   const { browser, credentials } = context;
   const { settings, account, portal, passwordDue } = proven;
   const entered = await openSession(context, proven, browser.userAgent);
-  const secondFactorDue = factorDue(settings, account, portal);
+  const secondFactorDue = !proven.vouched && factorDue(settings, account, portal);
   const signed = { ...nobody, ...entered, step: 'signed-in', passwordDue, secondFactorDue } as const;
   if (!cookie) return signed;
   // The session that the browser had before does not live on beside the new one.
@@ -312,9 +314,32 @@ mutation('signInWithCode', {
   },
 });
 
-const SignOutPayload = builder.objectRef<{ readonly signedOut: boolean }>('SignOutPayload').implement({
-  fields: (t) => ({ signedOut: t.exposeBoolean('signedOut') }),
+interface SignedOut {
+  readonly signedOut: boolean;
+  readonly providerSignOutUrl: string | null;
+}
+
+const SignOutPayload = builder.objectRef<SignedOut>('SignOutPayload').implement({
+  fields: (t) => ({
+    signedOut: t.exposeBoolean('signedOut'),
+    providerSignOutUrl: t.exposeString('providerSignOutUrl', {
+      nullable: true,
+      description:
+        'Where to send the browser to sign out of the identity provider too; null when the session was not opened by it.',
+    }),
+  }),
 });
+
+/** Signing out here works whether the provider can be asked or not. */
+const providerSignOutUrl = async (
+  context: ApiContext,
+  { tenantId, portal, method }: AccountCredential,
+): Promise<string | null> => {
+  const settings = method === 'password' ? undefined : await providerFor(context.deps, tenantId, portal);
+  if (!settings) return null;
+  const provider = await openProvider(context, tenantId, settings).catch(() => null);
+  return provider?.signOutUrl(`${context.door.publicUrl()}/`) ?? null;
+};
 
 mutation('signOut', {
   description: 'Ends this session, or every session of the account.',
@@ -330,7 +355,7 @@ mutation('signOut', {
     else if (input.everywhere) await endSessions(context, owner, ending);
     else await endSession(context, owner, sessionId, ending);
     if (context.browser.sessionToken !== undefined) context.browser.keepSession(null);
-    return { signedOut: true };
+    return { signedOut: true, providerSignOutUrl: await providerSignOutUrl(context, credential) };
   },
 });
 

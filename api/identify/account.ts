@@ -75,7 +75,8 @@ export const identifyAccount = async (
     throw new MusterError('address-refused', `${address} is not in the list of allowed addresses`);
   if (use) await credentials.sessions.use(session, token, address, recordEveryMs(policy));
   const since = { mustChange: session.mustChangePassword, since: session.passwordSince };
-  const due = passwordDue(settings.passwordPolicy, since, now);
+  // Whoever the identity provider let in needed no password: what is due about it waits until it is used.
+  const due = session.method === 'password' ? passwordDue(settings.passwordPolicy, since, now) : null;
   const { role, permissions } = await roleInForce(deps, tenantId, account.state.role);
   return {
     kind: 'account',
@@ -85,10 +86,12 @@ export const identifyAccount = async (
     permissions,
     mustChangePassword: due !== null,
     passwordDue: due,
-    factorDue: factorDue(settings, account.state, portal),
+    factorDue: !session.vouched && factorDue(settings, account.state, portal),
     token,
     sessionId,
     portal,
+    method: session.method,
+    enteredAt: session.createdAt,
     support: false,
   };
 };

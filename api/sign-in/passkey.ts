@@ -4,6 +4,7 @@
  *
  * A passkey is bound to the host of MUSTER_PUBLIC_URL: another host means other passkeys.
  */
+import { isIP } from 'node:net';
 import {
   type AuthenticationResponseJSON,
   generateAuthenticationOptions,
@@ -35,6 +36,7 @@ import {
   subjectOf,
   tenantOf,
 } from './enter.ts';
+import { isPasswordClosed } from './identity-provider.ts';
 import { passwordDue } from './password.ts';
 
 /** The relying party: what authenticators know this server by. */
@@ -47,7 +49,12 @@ interface Party {
 const partyOf = ({ door }: Pick<EnterParts, 'door'>): Party => {
   const { hostname, origin, protocol, port } = new URL(door.publicUrl());
   const host = hostname.replace(/^\[|\]$/g, '');
-  if (!isLoopback(host)) return { id: host, origins: [origin] };
+  if (!isLoopback(host)) {
+    // Pages of bare addresses, and pages without TLS, have no passkeys (WebAuthn §5.1.3).
+    if (isIP(host) !== 0 || protocol !== 'https:')
+      throw new MusterError('passkeys-off', `${origin} can have none`);
+    return { id: host, origins: [origin] };
+  }
   return { id: 'localhost', origins: [`${protocol}//localhost${port === '' ? '' : `:${port}`}`] };
 };
 
@@ -222,6 +229,7 @@ interface Standing {
   readonly accountId: AccountId | null;
   readonly portal: Proven['portal'];
   readonly known: boolean;
+  readonly method: Proven['method'];
 }
 
 const standingOf = async (
@@ -236,6 +244,7 @@ const standingOf = async (
       accountId: null,
       portal: 'admin',
       known: false,
+      method: 'passkey',
     };
   const pending = await credentials.pendingSignIns.find(caller.pendingToken, holderOf(parts, clientToken));
   return pending ?? refuse('sign-in-over', { field: 'pendingToken' });
@@ -293,12 +302,14 @@ export const provePasskey = async (
   // The log says which passkeys an account has; what was taken away a moment ago counts no more.
   if (!insider.account.passkeys.some(({ passkeyId }) => passkeyId === passkey.passkeyId))
     throw refused('no such passkey');
+  if ('tenantSlug' in caller && (await isPasswordClosed(deps, tenantId, portal, owner.accountId)))
+    return refuse('single-sign-on-required');
   if ('pendingToken' in caller && !(await credentials.pendingSignIns.take(caller.pendingToken)))
     return refuse('sign-in-over', { field: 'pendingToken' });
   const { account, tenantSlug } = insider;
   const password = await credentials.passwords.standing(owner);
   return {
-    step: 'password-proven',
+    step: 'proven',
     owner,
     account,
     settings,
@@ -306,5 +317,7 @@ export const provePasskey = async (
     portal,
     attempt: { account: subjectOf(tenantSlug, account.email), ...holderOf(parts, clientToken) },
     known: standing.known,
+    method: standing.method,
+    vouched: false,
   };
 };

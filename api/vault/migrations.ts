@@ -140,6 +140,23 @@ const migrations: readonly string[] = [
      subject text not null,
      expires_at timestamptz not null);
    create index on vault.passkey_challenges (expires_at);`,
+  `create table vault.single_sign_ons (
+     state_hash text primary key,
+     browser_hash text not null,
+     tenant_id text not null,
+     portal text not null,
+     issuer text not null,
+     return_to text not null,
+     address text not null,
+     used boolean not null default false,
+     expires_at timestamptz not null);
+   create index on vault.single_sign_ons (address);
+   create index on vault.single_sign_ons (expires_at);
+   alter table vault.sessions
+     add column method text not null default 'password',
+     add column vouched boolean not null default false;
+   alter table vault.pending_sign_ins
+     add column method text not null default 'password';`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

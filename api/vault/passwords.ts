@@ -44,6 +44,8 @@ export interface Passwords {
    * undefined. Two processes that start together therefore issue one password.
    */
   issueFirst(owner: PasswordOwner): Promise<string | undefined>;
+  /** Whether the owner has a password at all. */
+  has(owner: PasswordOwner): Promise<boolean>;
   /** Remembers that the owner signed in. */
   recordSignIn(owner: PasswordOwner): Promise<void>;
 }
@@ -122,6 +124,11 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
           where known.signed_in_at is null and known.must_change and known.issued_at < ${issuedBefore}
         returning 1`;
       return rows.length > 0 ? password : undefined;
+    },
+    async has({ tenantId, accountId }) {
+      const rows = await sql`
+        select 1 from vault.passwords where tenant_id = ${tenantId} and account_id = ${accountId}`;
+      return rows.length > 0;
     },
     async recordSignIn({ tenantId, accountId }) {
       await sql`

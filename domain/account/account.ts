@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
+import { type Identity, identity } from '../identity-provider/identity.ts';
 import { type PasskeyId, passkeyId, type RoleId, roleId, type TenantId, tenantId } from '../ids.ts';
 import { supportLevel } from '../tenant/tenant.ts';
 import { email, name, time } from '../text.ts';
@@ -34,6 +35,9 @@ export const accountEvents = defineEvents('account', {
   AccountPasskeySuspected: z.strictObject({ passkeyId }),
   /** Somebody else turned the second factor off: the app, recovery codes and passkeys. */
   AccountSecondFactorReset: z.strictObject({}),
+  /** Whoever is that at the tenant's identity provider is the account's owner. */
+  AccountIdentityBound: identity,
+  AccountIdentityUnbound: z.strictObject({}),
 });
 
 export type AccountEvent = EventOf<typeof accountEvents>;
@@ -59,7 +63,9 @@ export type AccountState =
       /** Whether an authenticator app is set up. */
       readonly totp: boolean;
       readonly passkeys: readonly Passkey[];
-      /** Since when nobody else had the account in hand: its creation, role, one-time password, enabling or reset. */
+      /** Who the owner is at the tenant's identity provider. */
+      readonly identity: Identity | null;
+      /** Since when nobody else had the account in hand: its creation, role, password, enabling, reset or binding. */
       readonly trustedSince: string;
       /** Tenants that an operator entered and has not left; the support access itself may have ended. */
       readonly inTenants: readonly TenantId[];
@@ -94,6 +100,7 @@ export const evolveAccount = (state: AccountState, { type, data, at }: Fact<Acco
       mustChangePassword: false,
       totp: false,
       passkeys: [],
+      identity: null,
       trustedSince: at,
       inTenants: [],
       ...data,
@@ -120,6 +127,10 @@ export const evolveAccount = (state: AccountState, { type, data, at }: Fact<Acco
       return { ...state, totp: true };
     case 'AccountTotpDisabled':
       return { ...state, totp: false };
+    case 'AccountIdentityBound':
+      return { ...state, identity: data, trustedSince: at };
+    case 'AccountIdentityUnbound':
+      return { ...state, identity: null };
     case 'AccountSecondFactorReset':
       return { ...state, totp: false, passkeys: [], trustedSince: at };
     case 'AccountPasskeyAdded':

@@ -2,8 +2,10 @@
  * Commands and decisions of an account. Called through platform/handle.ts by api/graphql/account.ts and the CLI.
  */
 import { type Decider, type Decision, never } from '../decider.ts';
+import { type Identity, mayBind } from '../identity-provider/identity.ts';
 import type { PasskeyId, TenantId } from '../ids.ts';
 import { refuse } from '../refusals.ts';
+import { same } from '../same.ts';
 import type { SupportLevel } from '../tenant/tenant.ts';
 import {
   type AccountEvent,
@@ -40,7 +42,9 @@ export type AccountCommand =
   | { readonly type: 'RenamePasskey'; readonly passkeyId: PasskeyId; readonly name: string }
   | { readonly type: 'RemovePasskey'; readonly passkeyId: PasskeyId }
   | { readonly type: 'SuspectPasskey'; readonly passkeyId: PasskeyId }
-  | { readonly type: 'ResetSecondFactor' };
+  | { readonly type: 'ResetSecondFactor' }
+  | { readonly type: 'BindAccountIdentity'; readonly identity: Identity }
+  | { readonly type: 'UnbindAccountIdentity' };
 
 type FactorCommand = Extract<
   AccountCommand,
@@ -131,6 +135,14 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
       const { type: _, ...data } = command;
       return state.inTenants.includes(command.tenantId) ? [{ type: 'AccountLeftTenant', data }] : [];
     }
+    case 'BindAccountIdentity':
+      if (state.status === 'disabled') return refuse('account-disabled');
+      if (same(state.identity, command.identity)) return [];
+      return mayBind(state.identity, command.identity)
+        ? [{ type: 'AccountIdentityBound', data: command.identity }]
+        : refuse('identity-bound');
+    case 'UnbindAccountIdentity':
+      return state.identity === null ? [] : [{ type: 'AccountIdentityUnbound', data: {} }];
     case 'EnableTotp':
     case 'DisableTotp':
     case 'UseRecoveryCode':

@@ -23,6 +23,11 @@ const manyPasskeys = Array.from({ length: 20 }, (_, n) => ({
   data: { passkeyId: idOf('pky', n + 1), name: 'Laptop' },
 }));
 
+const identity = { issuer: 'https://id.example', subject: 'ada' } as const;
+const another = { ...identity, subject: 'eve' } as const;
+const bound = { type: 'AccountIdentityBound', data: identity } as const;
+const moved = { issuer: 'https://new.example', subject: '17' } as const;
+
 const cases = casesOf(accountDecider, {
   CreateAccount: {
     accepts: [{ given: [], when: { type: 'CreateAccount', ...ada }, events: [created] }],
@@ -214,6 +219,43 @@ const cases = casesOf(accountDecider, {
         field: 'passkeyId',
       },
     ],
+  },
+  BindAccountIdentity: {
+    accepts: [
+      { given: [created], when: { type: 'BindAccountIdentity', identity }, events: [bound] },
+      {
+        given: [created, bound],
+        when: { type: 'BindAccountIdentity', identity: moved },
+        events: [{ type: 'AccountIdentityBound', data: moved }],
+      },
+      {
+        given: [created, bound, { type: 'AccountIdentityUnbound', data: {} }],
+        when: { type: 'BindAccountIdentity', identity: another },
+        events: [{ type: 'AccountIdentityBound', data: another }],
+      },
+    ],
+    refuses: [
+      {
+        given: [created, bound],
+        when: { type: 'BindAccountIdentity', identity: another },
+        refused: 'identity-bound',
+      },
+      {
+        given: [created, disabled],
+        when: { type: 'BindAccountIdentity', identity },
+        refused: 'account-disabled',
+      },
+    ],
+  },
+  UnbindAccountIdentity: {
+    accepts: [
+      {
+        given: [created, bound],
+        when: { type: 'UnbindAccountIdentity' },
+        events: [{ type: 'AccountIdentityUnbound', data: {} }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'UnbindAccountIdentity' }, refused: 'account-missing' }],
   },
   ResetSecondFactor: {
     accepts: [{ given: [created, on], when: { type: 'ResetSecondFactor' }, events: [reset] }],
