@@ -107,7 +107,8 @@ const literal = (type: GraphQLInputType, name: string): string => {
     return JSON.stringify(id);
   }
   if (type.name === 'JSON') return '{}';
-  if (type.name === 'Int') return '1';
+  // A probe that let sessions idle for a minute only would end its own on a slow machine.
+  if (type.name === 'Int') return name === 'idleMinutes' ? '60' : '1';
   if (type.name === 'Boolean') return 'true';
   return JSON.stringify(idFor(name) ?? 'x');
 };
@@ -227,7 +228,10 @@ const readAll = async (path: string, reading: Reading, last: string): Promise<st
 const positionOf = async (tenant: TenantStage): Promise<string> =>
   (await tenant.client.query('{ audit(first: 1) { nodes { position } } }')).audit.nodes[0].position;
 
-for (const caller of callers) {
+/** Refused every field that is not public: permissions.test.ts calls each as them. */
+const refusedEverywhere: readonly Caller[] = ['nobody', 'newcomer', 'factorless', 'device', 'proxy'];
+
+for (const caller of callers.filter((one) => !refusedEverywhere.includes(one)))
   test(`${caller} of another tenant: no field shows or changes anything`, async () => {
     const client = as(caller);
     const before = await historyOf(acme);
@@ -244,6 +248,7 @@ for (const caller of callers) {
     assert.equal(await historyOf(acme), before, 'the other tenant’s history is as it was');
   });
 
+for (const caller of callers) {
   test(`${caller} of another tenant: every id is missing`, async () => {
     const client = as(caller);
     const ids = canaries().filter((canary) => /^[a-z]{3}[0-9a-z]{26}$/.test(canary));
