@@ -146,6 +146,9 @@ export const openCredentials = async (
 /** A disabled account, a suspended tenant or a revoked proxy is noticed within this time, in every process. */
 export const credentialMaxAgeMs = 2000;
 
+/** Streams look at their credential this often: with the time for which it is believed, they end within five seconds. */
+export const streamCheckMs = 2500;
+
 /** The token of an `Authorization: Bearer` header (RFC 6750 §2.1); undefined when there is none. */
 export const bearerToken = (req: Pick<IncomingMessage, 'headers'>): string | undefined =>
   /^Bearer ([\w.~+/-]{1,500}=*)$/i.exec(req.headers.authorization ?? '')?.[1];

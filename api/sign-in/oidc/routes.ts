@@ -14,6 +14,7 @@ import { newSecret } from '../../../platform/new-id.ts';
 import { addressOf, countedAddress } from '../../address.ts';
 import type { Credentials } from '../../credentials.ts';
 import { isInnerFault, particularsOf, requestIdOf, sendProblem, statusOf } from '../../problem.ts';
+import { only, type RouteDeclaration } from '../../route.ts';
 import { type Browser, browserOf } from '../browser.ts';
 import type { Door } from '../door.ts';
 import { type EnterParts, openSession } from '../enter.ts';
@@ -146,19 +147,24 @@ const orSay =
     }
   };
 
+const callbackRoute = { methods: ['GET'], path: '/sign-in/oidc/callback', access: 'public' } as const;
+const beginRoute = { methods: ['GET'], path: '/sign-in/oidc/:tenantSlug', access: 'public' } as const;
+
+export const singleSignOnRoutes: readonly RouteDeclaration[] = [callbackRoute, beginRoute];
+
 /** Adds the routes; `get` refuses every other method. */
-export const addSingleSignOnRoutes = (app: Express, parts: RouteParts, get: RequestHandler): void => {
+export const addSingleSignOnRoutes = (app: Express, parts: RouteParts): void => {
   app.all(
-    '/sign-in/oidc/callback',
-    get,
+    callbackRoute.path,
+    only(callbackRoute),
     orSay(parts, (req, res) =>
       // A tenant may be called that: providers always send the state back (RFC 6749 §4.1.2).
       'state' in req.query ? complete(parts, req, res) : begin(parts, req, res, 'callback'),
     ),
   );
   app.all(
-    '/sign-in/oidc/:tenantSlug',
-    get,
+    beginRoute.path,
+    only(beginRoute),
     orSay(parts, (req, res) => begin(parts, req, res, String(req.params['tenantSlug']))),
   );
 };
