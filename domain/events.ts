@@ -14,6 +14,7 @@ import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { exchangeEvents } from './exchange/exchange.ts';
 import { groupEvents } from './group/group.ts';
 import { handoutEvents } from './handout/handout.ts';
+import { identityProviderEvents } from './identity-provider/identity-provider.ts';
 import { importEvents } from './import/import.ts';
 import { licenceEvents } from './licence/licence.ts';
 import { policyEvents } from './policy/policy.ts';
@@ -43,6 +44,7 @@ export const catalogues: readonly EventCatalogue[] = [
   groupEvents,
   licenceEvents,
   handoutEvents,
+  identityProviderEvents,
   importEvents,
   policyEvents,
   proxyEvents,
