@@ -92,6 +92,8 @@ export const reconcileExchange: JobKind<'reconcile-exchange'> = {
     });
     if (outcome instanceof MusterError) {
       const { code, message } = outcome;
+      const since = connection.failure?.since ?? startedAt;
+      parts.deps.log.error({ tenantId, name, code, since, reason: message }, 'Exchange cannot be compared');
       await tell(base, 'record', {
         type: 'RecordReconciliationFailure',
         name,

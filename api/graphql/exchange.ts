@@ -25,7 +25,10 @@ const anyCertificate =
 const openToUnmanaged =
   'Exchange lets in devices that nobody spoke of (default access level Allow): unmanaged devices have mail. Set it to Block or Quarantine.';
 
-const warningsOf = ({ settings, last }: ExchangeConnection): string[] => [
+const warningsOf = ({ settings, last, failure }: ExchangeConnection): string[] => [
+  ...(failure === null
+    ? []
+    : [`Mailboxes cannot be compared since ${failure.since}: verdicts may not reach Exchange.`]),
   ...(settings.allowAnyCertificate ? [anyCertificate] : []),
   ...(last?.outcome.defaultAccessLevel === 'Allow' ? [openToUnmanaged] : []),
 ];
@@ -51,7 +54,7 @@ const ConnectionType = builder.objectRef<Named>('ExchangeConnection').implement(
   fields: (t) => ({
     name: t.exposeString('name'),
     settings: t.field({ type: 'JSON', resolve: ({ settings }) => settings }),
-    warnings: t.stringList({ description: 'What is dangerous or open.', resolve: warningsOf }),
+    warnings: t.stringList({ description: 'What is dangerous, open or failing.', resolve: warningsOf }),
     lastReconciledAt: t.field({ type: 'DateTime', nullable: true, resolve: ({ last }) => last?.at ?? null }),
     lastOutcome: t.field({
       type: 'JSON',

@@ -4,8 +4,8 @@
  */
 import { lookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
-import { Agent, request } from 'undici';
+import { TLSSocket } from 'node:tls';
+import { Agent, buildConnector, request } from 'undici';
 import type { ExchangeSettings } from '../../domain/exchange/exchange.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { isDenied } from '../../platform/ldap/address.ts';
@@ -27,20 +27,30 @@ const addressOf = async (host: string, allowLoopback: boolean): Promise<string> 
   return allowed.address;
 };
 
-const tlsOf = (host: string, trust: Trust) => ({
-  minVersion: 'TLSv1.2' as const,
-  ...(isIP(host) === 0 ? { servername: host } : {}),
-  ...(trust.caCertificate === null ? {} : { ca: trust.caCertificate }),
-  rejectUnauthorized: !trust.allowAnyCertificate,
-  checkServerIdentity: (_name: string, certificate: Parameters<typeof checkServerIdentity>[1]) => {
-    const fault = checkServerIdentity(host, certificate);
-    if (fault) return fault;
-    const digest = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
-    return trust.certificateSha256 === null || digest === trust.certificateSha256
-      ? undefined
-      : new Error('the certificate is not the pinned one');
-  },
-});
+const digestOf = (socket: unknown): string | undefined =>
+  socket instanceof TLSSocket
+    ? socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase()
+    : undefined;
+
+/** The pin is looked at last, whatever else was checked: taking any certificate does not switch it off. */
+const connectorOf = (host: string, trust: Trust, lookup: LookupFunction): buildConnector.connector => {
+  const connect = buildConnector({
+    minVersion: 'TLSv1.2',
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(trust.caCertificate === null ? {} : { ca: trust.caCertificate }),
+    rejectUnauthorized: !trust.allowAnyCertificate,
+    lookup,
+    timeout: connectTimeoutMs,
+  });
+  return (options, done) =>
+    connect(options, (...[fault, socket]) => {
+      if (fault) return done(fault, null);
+      if (trust.certificateSha256 === null || digestOf(socket) === trust.certificateSha256)
+        return done(null, socket);
+      socket.destroy();
+      return done(new Error('the certificate is not the pinned one'), null);
+    });
+};
 
 export interface Answer {
   readonly status: number;
@@ -86,7 +96,7 @@ export const dial = async (hostAndPort: string, trust: Trust, allowLoopback: boo
     else done(null, address, family);
   };
   const agent = new Agent({
-    connect: { ...tlsOf(host, trust), lookup: answerLookup, timeout: connectTimeoutMs },
+    connect: connectorOf(host, trust, answerLookup),
     headersTimeout: answerTimeoutMs,
     bodyTimeout: answerTimeoutMs,
     connections: 4,

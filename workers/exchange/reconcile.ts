@@ -2,7 +2,8 @@
  * Brings mailboxes into step with what Muster wants of their devices, and records what became of each. Called by the
  * jobs reconcile-exchange (everybody, by schedule) and switch-mail-access (one person, at once).
  */
-
+import { deviceDecider } from '../../domain/device/decide.ts';
+import { mailVerdict } from '../../domain/device/mail.ts';
 import { type ExchangeCommand, exchangeDecider } from '../../domain/exchange/decide.ts';
 import {
   type ExchangeChange,
@@ -140,6 +141,21 @@ const noteStrangers = async (work: Work, mailbox: string, plan: MailboxPlan, cou
     });
 };
 
+/** The same devices as the write side knows them now: the read model was read long ago when mailboxes are many. */
+const refreshed = async (
+  { parts, tenantId }: Work,
+  mailbox: string,
+  wanted: readonly WantedDevice[],
+): Promise<WantedDevice[]> => {
+  const now: WantedDevice[] = [];
+  for (const device of wanted) {
+    const { state } = await parts.deps.handler.load(deviceDecider, { tenantId, id: device.deviceId });
+    if (state.userEmail?.toLowerCase() === mailbox)
+      now.push({ ...device, enrolled: state.status === 'enrolled', ...mailVerdict(state) });
+  }
+  return now;
+};
+
 /** Brings one mailbox into step; `elsewhere` as in plan.ts. */
 export const reconcileMailbox = async (
   work: Work,
@@ -154,7 +170,12 @@ export const reconcileMailbox = async (
     ...device,
     partnershipId: device.partnershipId ?? connection.bound[device.deviceId] ?? null,
   }));
-  const plan = planMailbox(known, has, rulesOf(connection.settings), elsewhere);
+  const rules = rulesOf(connection.settings);
+  const first = planMailbox(known, has, rules, elsewhere);
+  // A verdict that changed meanwhile must not be undone by an older one.
+  const plan = changesNothing(first)
+    ? first
+    : planMailbox(await refreshed(work, mailbox, known), has, rules, elsewhere);
   for (const change of changesOf(mailbox, plan)) {
     counts.drifted += 1;
     list(counts.changes, change);
