@@ -2,8 +2,10 @@
  * Loopback Exchange servers for tests: mailboxes behind the REST endpoint of Exchange Online with its token endpoint,
  * and behind PowerShell remoting over WS-Management. They refuse what Exchange refuses. Called by test/workers/exchange/.
  */
+import { createHash, X509Certificate } from 'node:crypto';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { importX509, jwtVerify } from 'jose';
 import { createAuthority, issueServerCertificate } from '../../platform/pki.ts';
 import { read, textOf } from '../../workers/exchange/psrp/clixml.ts';
 import {
@@ -77,14 +79,14 @@ interface Reply {
   readonly body?: string;
 }
 
-const serve = async (answer: (request: Request) => Reply) => {
+const serve = async (answer: (request: Request) => Reply | Promise<Reply>) => {
   const authority = await createAuthority('Exchange of a test', new Date());
   const { certificate: cert, key } = await issueServerCertificate(authority, ['127.0.0.1'], new Date());
   const server = createServer({ cert, key }, (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const { status, headers, body } = answer({
+    request.on('end', async () => {
+      const { status, headers, body } = await answer({
         path: request.url ?? '',
         headers: request.headers,
         body: Buffer.concat(chunks).toString(),
@@ -96,6 +98,7 @@ const serve = async (answer: (request: Request) => Reply) => {
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     caCertificate: authority.certificate,
+    certificateSha256: createHash('sha256').update(new X509Certificate(cert).raw).digest('hex'),
     stop: () =>
       new Promise((resolve) => {
         server.close(resolve);
@@ -110,20 +113,51 @@ const json = (status: number, value: unknown, headers: Record<string, string> = 
   body: JSON.stringify(value),
 });
 
-/** Exchange Online with its token endpoint, on one port. `next` answers the next request in its place. */
-export const startOnline = async (organisation: string, clientSecret: string) => {
+/** Whether an assertion proves that its sender holds the key of the application's certificate (RFC 7523 3). */
+const proves = async (assertion: string, certificate: string, audience: string): Promise<boolean> => {
+  try {
+    const key = await importX509(certificate, 'PS256');
+    const { payload, protectedHeader } = await jwtVerify(assertion, key, {
+      audience,
+      requiredClaims: ['jti', 'exp'],
+    });
+    const thumbprint = createHash('sha256').update(new X509Certificate(certificate).raw).digest('base64url');
+    return (
+      payload.iss !== undefined && payload.iss === payload.sub && protectedHeader['x5t#S256'] === thumbprint
+    );
+  } catch {
+    return false;
+  }
+};
+
+/**
+ * Exchange Online with its token endpoint, on one port. `next` answers the next request in its place, and `before` is
+ * awaited before a cmdlet runs. An application with a certificate proves itself by assertions alone.
+ */
+export const startOnline = async (organisation: string, clientSecret: string, certificate?: string) => {
   const world = openWorld();
-  const state = { tokens: 0, next: [] as Reply[], pageSize: 1, anchors: [] as string[] };
-  const token = ({ body }: Request): Reply => {
+  const state = {
+    tokens: 0,
+    next: [] as Reply[],
+    pageSize: 1,
+    anchors: [] as string[],
+    before: async (_cmdlet: string): Promise<void> => {},
+  };
+  const token = async ({ body }: Request): Promise<Reply> => {
     const form = new URLSearchParams(body);
     if (form.get('scope') !== 'https://outlook.office365.com/.default')
       return json(400, { error: 'invalid_scope', error_description: 'AADSTS70011' });
-    if (form.get('client_secret') !== clientSecret)
-      return json(401, { error: 'invalid_client', error_description: 'AADSTS7000215: secret' });
+    const audience = `https://${server.host}/${organisation}/oauth2/v2.0/token`;
+    const right =
+      certificate === undefined
+        ? form.get('client_secret') === clientSecret
+        : form.get('client_assertion_type') === 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer' &&
+          (await proves(form.get('client_assertion') ?? '', certificate, audience));
+    if (!right) return json(401, { error: 'invalid_client', error_description: 'AADSTS7000215: secret' });
     state.tokens += 1;
     return json(200, { access_token: `token-${state.tokens}`, expires_in: 3600, token_type: 'Bearer' });
   };
-  const command = ({ path, headers, body }: Request): Reply => {
+  const command = async ({ path, headers, body }: Request): Promise<Reply> => {
     if (headers['authorization'] !== `Bearer token-${state.tokens}`) return { status: 401 };
     const anchor = String(headers['x-anchormailbox'] ?? '');
     if (!/^UPN:[^@]+@[^@]+$/.test(anchor)) return json(400, { error: { message: 'no anchor' } });
@@ -132,6 +166,7 @@ export const startOnline = async (organisation: string, clientSecret: string) =>
     for (const value of Object.values(Parameters as Args))
       if (typeof value === 'object' && (value as Row)['@odata.type'] !== '#Exchange.GenericHashTable')
         return json(400, { error: { message: 'Cannot process argument transformation' } });
+    await state.before(CmdletName);
     const rows = world.run(CmdletName, Parameters);
     if (!Array.isArray(rows))
       return json(400, {
@@ -181,7 +216,7 @@ const clixml = (value: unknown, name: string): string => {
 /** An Exchange server's PowerShell endpoint. At most two shells at once, as a throttling policy would have it. */
 export const startOnPremises = async (account: string, password: string) => {
   const world = openWorld();
-  const state = { shells: new Set<string>(), timeOuts: 0, most: 2 };
+  const state = { shells: new Set<string>(), timeOuts: 0, most: 2, disordered: false };
   const waiting = new Map<string, Buffer[]>();
   let count = 0n;
   const message = (type: number, poolId: string, pipelineId: string, xml: string): Buffer => {
@@ -284,6 +319,8 @@ export const startOnPremises = async (account: string, password: string) => {
     // One message each time: a client has to come back for the rest.
     const next = waiting.get(of)?.shift();
     if (!next) return fault('2150858793', 'nothing yet');
+    // As if the first fragment of the message were the second.
+    if (state.disordered) next.writeBigUInt64BE(1n, 8);
     return soap(
       `<rsp:ReceiveResponse><rsp:Stream Name="stdout">${next.toString('base64')}</rsp:Stream></rsp:ReceiveResponse>`,
     );

@@ -104,10 +104,13 @@ export const foundTenant = async (deps: Deps) => {
         platform?: Platform;
         pushToken?: string | null;
         osVersion?: string;
+        userEmail?: string | null;
+        easDeviceId?: string;
       } = {},
     ): Promise<DeviceId> {
       const id = newId('dev');
       const { groupId = null, platform = 'android', pushToken = `token-${id}`, osVersion = '14' } = options;
+      const { userEmail = null, easDeviceId } = options;
       await say(
         deps,
         deviceDecider,
@@ -122,9 +125,9 @@ export const foundTenant = async (deps: Deps) => {
           name: 'Device',
           platform,
           ownership: 'corporate',
-          userEmail: null,
+          userEmail,
           groupId,
-          inventory: { osVersion },
+          inventory: { osVersion, ...(easDeviceId === undefined ? {} : { easDeviceId }) },
           ...(pushToken === null ? {} : { push: { provider: 'fcm', token: pushToken } }),
         }),
       );

@@ -41,6 +41,8 @@ const connectorOf = (host: string, trust: Trust, lookup: LookupFunction): buildC
     rejectUnauthorized: !trust.allowAnyCertificate,
     lookup,
     timeout: connectTimeoutMs,
+    // A resumed session shows no certificate.
+    maxCachedSessions: 0,
   });
   return (options, done) =>
     connect(options, (...[fault, socket]) => {

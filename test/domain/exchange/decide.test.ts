@@ -177,8 +177,8 @@ const cases = casesOf(exchangeDecider, {
 
 for (const [title, run] of cases) test(title, run);
 
-const stateAfter = (...events: readonly (ExchangeEvent | Fact<ExchangeEvent>)[]) =>
-  foldOn(exchangeDecider, exchangeDecider.initial, events);
+type Facts = (ExchangeEvent | Fact<ExchangeEvent>)[];
+const stateAfter = (...events: Facts) => foldOn(exchangeDecider, exchangeDecider.initial, events);
 
 test('a comparison is due after the interval; one that failed soon, later the longer it fails', () => {
   const failure = (at: string, since: string) => ({
@@ -186,7 +186,7 @@ test('a comparison is due after the interval; one that failed soon, later the lo
     data: { name, startedAt: since, ...fault },
     at,
   });
-  const due = (...events: Parameters<typeof stateAfter>) => stateAfter(...events).connections[name]?.dueAt;
+  const due = (...events: Facts) => stateAfter(...events).connections[name]?.dueAt;
   const done = { type: 'ExchangeReconciled' as const, data: { name, startedAt, outcome }, at: startedAt };
   assert.equal(due(configured), startedAt);
   assert.equal(due(configured, done), '2026-01-01T01:00:00.000Z');

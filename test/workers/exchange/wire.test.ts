@@ -3,8 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ExchangeSettings, exchangeSettings } from '../../../domain/exchange/exchange.ts';
 import { MusterError } from '../../../platform/errors.ts';
+import { createAuthority, issueServerCertificate } from '../../../platform/pki.ts';
 import { controllerOver, openController } from '../../../workers/exchange/controller.ts';
 import { openOnPremises } from '../../../workers/exchange/on-premises.ts';
+import {
+  encodeMessage,
+  fragmentsOf,
+  messageTypes,
+  openDefragmenter,
+} from '../../../workers/exchange/psrp/messages.ts';
 import { type Mailbox, startOnline, startOnPremises } from '../../support/exchange.ts';
 
 const organisation = 'acme.example';
@@ -159,7 +166,11 @@ test('an Exchange server: a wrong password, a full quota, scripts, another certi
       attempt({ ...settings, certificateSha256: 'ab'.repeat(32) }, 'right'),
       'exchange-unavailable',
     );
-    await attempt({ ...settings, caCertificate: null, allowAnyCertificate: true }, 'right');
+    const any = { ...settings, caCertificate: null, allowAnyCertificate: true };
+    await attempt(any, 'right');
+    await attempt({ ...any, certificateSha256: server.certificateSha256 }, 'right');
+    // A pin holds, whatever else is taken.
+    await refuses(attempt({ ...any, certificateSha256: 'ab'.repeat(32) }, 'right'), 'exchange-unavailable');
     server.state.most = 0;
     await refuses(attempt(settings, 'right'), 'exchange-throttled');
     server.state.most = 1;
@@ -167,6 +178,76 @@ test('an Exchange server: a wrong password, a full quota, scripts, another certi
     await refuses(cmdlets.invoke('Get-Date; Remove-Mailbox', {}), 'exchange-refused');
     await refuses(controllerOver(cmdlets).readMailbox('nobody@acme.example'), 'mailbox-missing');
     await cmdlets.close();
+  } finally {
+    await server.stop();
+  }
+});
+
+test('Exchange Online: an application proves itself by its certificate, and not by another', async () => {
+  const pairOf = async () => {
+    const authority = await createAuthority('Application of a test', new Date());
+    return issueServerCertificate(authority, ['app.example'], new Date());
+  };
+  const [own, strange] = [await pairOf(), await pairOf()];
+  const server = await startOnline(organisation, 'unused', own.certificate);
+  server.mailboxes.set(ada, mailbox());
+  const settings = { ...onlineOf(server.host, server.caCertificate), credential: 'certificate' as const };
+  const attempt = async (secret: string, changed: ExchangeSettings = settings) => {
+    const controller = await openController(changed, secret, { ...parts, clock: Date.now });
+    await controller.readMailbox(ada).finally(() => controller.close());
+  };
+  try {
+    await attempt(`${own.key}\n${own.certificate}`);
+    assert.equal(server.state.tokens, 1);
+    for (const secret of [
+      `${strange.key}\n${strange.certificate}`,
+      `${strange.key}\n${own.certificate}`,
+      own.certificate,
+      'no PEM',
+    ])
+      await refuses(attempt(secret), 'exchange-refused');
+    await refuses(attempt('unused', { ...settings, credential: 'secret' }), 'exchange-refused');
+    assert.equal(server.state.tokens, 1);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('an Exchange server: fragments in the wrong order are refused, and the shell is deleted', async () => {
+  const message = encodeMessage({
+    destination: 'client',
+    type: messageTypes.pipelineOutput,
+    poolId: '6f1d2c0e-5a0b-4c8e-9d33-0e6f6d5c2b11',
+    pipelineId: '6f1d2c0e-5a0b-4c8e-9d33-0e6f6d5c2b12',
+    xml: 'x'.repeat(80_000),
+  });
+  const whole = fragmentsOf(1n, message);
+  const fragmentBytes = 21 + 32_768;
+  const [first, second, third] = [0, 1, 2].map((at) =>
+    whole.subarray(at * fragmentBytes, (at + 1) * fragmentBytes),
+  ) as [Buffer, Buffer, Buffer];
+  const read = (...parts: Buffer[]) => {
+    const take = openDefragmenter();
+    return parts.flatMap((part) => take(part));
+  };
+  assert.equal(read(first, second, third)[0]?.xml.length, 80_000);
+  for (const wrong of [
+    [second, first, third],
+    [first, third, second],
+    [first, second, second],
+    [first, first],
+    [third],
+    [first.subarray(0, 30)],
+    [first, fragmentsOf(2n, message)],
+  ])
+    assert.throws(() => read(...wrong), RangeError);
+  const server = await startOnPremises('ACME\\muster', 'right');
+  try {
+    server.state.disordered = true;
+    const cmdlets = await openOnPremises(ownOf(server.host, server.caCertificate), 'right', parts);
+    await refuses(cmdlets.invoke('Get-CASMailbox', { Identity: ada }), 'exchange-unavailable');
+    await cmdlets.close();
+    assert.equal(server.state.shells.size, 0);
   } finally {
     await server.stop();
   }
