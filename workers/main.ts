@@ -24,7 +24,7 @@ import { reviewLicence, tellLicence } from './review-licence.ts';
 import { reviewSeats } from './review-seats.ts';
 import { runJobs } from './run.ts';
 import { runImport } from './run-import.ts';
-import { switchMailAccess } from './switch-mail-access.ts';
+import { openSwitchMailAccess } from './switch-mail-access.ts';
 import { syncDirectory } from './sync-directory.ts';
 import { transferTaskBundle } from './transfer-task-bundle.ts';
 import { openWakeDevice } from './wake-device.ts';
@@ -80,7 +80,7 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
       runJobs(issueHandout, parts),
       runJobs(reviewDirectories, parts),
       runJobs(syncDirectory, parts),
-      runJobs(switchMailAccess, parts),
+      runJobs(openSwitchMailAccess(), parts),
       runJobs(reviewExchange, parts),
       runJobs(reconcileExchange, parts),
     ];

@@ -13,7 +13,8 @@ import { MusterError } from '../platform/errors.ts';
 import { exchangeSecretPurpose } from '../platform/sealed-secrets.ts';
 import { openController } from './exchange/controller.ts';
 import { newCounts, reconcileMailbox, recordFailure, type Work } from './exchange/reconcile.ts';
-import type { JobKind, Parts } from './jobs.ts';
+import { openTurns } from './in-turn.ts';
+import type { JobData, JobKind, Parts, RunningJob } from './jobs.ts';
 
 /** Settings may be this old: a connection made just now compares every mailbox anyway. */
 const settingsAgeMs = 2000;
@@ -93,37 +94,42 @@ const sameVerdict = (one: DeviceState, other: DeviceState): boolean =>
 /** Times that a verdict may change while it is being carried to Exchange. */
 const mostPasses = 3;
 
-export const switchMailAccess: JobKind<'switch-mail-access'> = {
-  queue: 'switch-mail-access',
-  concurrency: 4,
-  async run(job, parts) {
-    const { origin, deviceId } = job.data;
-    const { tenantId } = origin;
-    const device = async () =>
-      (await parts.deps.handler.load(deviceDecider, { tenantId, id: deviceId })).state;
-    const outcomes: Record<string, string> = {};
-    let state: DeviceState | undefined;
-    for (let pass = 0; pass < mostPasses; pass += 1) {
-      const connections = await connectionsOf(parts, tenantId);
-      if (connections.length === 0) return { outcome: 'no-connection' };
-      const now = await device();
-      // Another job may have carried a newer verdict before this one was done with an older: the newest goes last.
-      if (state !== undefined && sameVerdict(state, now)) break;
-      const base = {
-        parts,
-        tenantId,
-        dryRun: false,
-        job: { queue: 'switch-mail-access', id: `${job.id}.${pass}`, origin },
-      } as const;
-      const faults: unknown[] = [];
-      for (const named of connections) {
-        const { outcome, fault } = await switchOne(base, named, deviceId, now, state !== undefined);
-        outcomes[named[0]] = outcome;
-        if (fault !== undefined) faults.push(fault);
-      }
-      if (faults.length > 0) throw faults[0];
-      state = now;
+const carry = async (job: RunningJob<JobData['switch-mail-access']>, parts: Parts) => {
+  const { origin, deviceId } = job.data;
+  const { tenantId } = origin;
+  const device = async () => (await parts.deps.handler.load(deviceDecider, { tenantId, id: deviceId })).state;
+  const outcomes: Record<string, string> = {};
+  let state: DeviceState | undefined;
+  for (let pass = 0; pass < mostPasses; pass += 1) {
+    const connections = await connectionsOf(parts, tenantId);
+    if (connections.length === 0) return { outcome: 'no-connection' };
+    const now = await device();
+    // Another job may have carried a newer verdict before this one was done with an older: the newest goes last.
+    if (state !== undefined && sameVerdict(state, now)) break;
+    const base = {
+      parts,
+      tenantId,
+      dryRun: false,
+      job: { queue: 'switch-mail-access', id: `${job.id}.${pass}`, origin },
+    } as const;
+    const faults: unknown[] = [];
+    for (const named of connections) {
+      const { outcome, fault } = await switchOne(base, named, deviceId, now, state !== undefined);
+      outcomes[named[0]] = outcome;
+      if (fault !== undefined) faults.push(fault);
     }
-    return outcomes;
-  },
+    if (faults.length > 0) throw faults[0];
+    state = now;
+  }
+  return outcomes;
+};
+
+/** Makes the job kind. Several events of a device come at once, as at its enrolment: each waits for the one before. */
+export const openSwitchMailAccess = (): JobKind<'switch-mail-access'> => {
+  const inTurn = openTurns();
+  return {
+    queue: 'switch-mail-access',
+    concurrency: 4,
+    run: (job, parts) => inTurn(`${job.data.origin.tenantId}/${job.data.deviceId}`, () => carry(job, parts)),
+  };
 };
