@@ -33,7 +33,10 @@ const serve = async (options: Options): Promise<void> => {
   const stopped = stopSignal();
   const running = await proxy.start(config, { log });
   process.stdout.write(announcement(config, running));
+  const reload = () => void running.reload();
+  process.on('SIGHUP', reload);
   await stopped;
+  process.off('SIGHUP', reload);
   await running.stop();
 };
 

@@ -14,6 +14,8 @@ export interface Health {
   readonly connected: boolean;
   readonly lastContactAt: string | null;
   readonly stale: boolean;
+  /** Of the certificate that devices see; absent without TLS. */
+  readonly certificateExpiresAt?: string;
 }
 
 /** Health as of `now` (ms since the epoch). */

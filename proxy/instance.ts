@@ -14,6 +14,7 @@ import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
 import { close, listen, openListener } from './listener.ts';
+import { keepCertificate } from './reload.ts';
 import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
 
 /** What an instance takes from its process. */
@@ -31,6 +32,8 @@ export interface RunningInstance {
   readonly name: string;
   readonly port: number;
   readonly health: () => Health;
+  /** Reads the certificate again; the old one stays when the new one cannot be used. */
+  readonly reload: () => Promise<void>;
   /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
   readonly stop: () => Promise<void>;
 }
@@ -70,6 +73,18 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock });
   const server = openListener(shown?.options, gate, log);
   const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
+  const kept =
+    instance.tls === undefined || shown === undefined
+      ? undefined
+      : keepCertificate({
+          server,
+          tls: instance.tls,
+          first: shown,
+          folder,
+          field: fieldOf('tls'),
+          clock,
+          log,
+        });
   const feed = followFeed({
     known,
     clock,
@@ -94,6 +109,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
 
   const stop = async (): Promise<void> => {
     clearInterval(recheck);
+    kept?.stop();
     await feed.stop();
     const closed = close(server);
     endLongPolls(held);
@@ -106,7 +122,11 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     await backend.destroy();
     await saver.flush();
   };
-  return { name: instance.name, port, stop, health: () => healthOf(known, clock(), maxAgeMs) };
+  const health = (): Health => ({
+    ...healthOf(known, clock(), maxAgeMs),
+    ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
+  });
+  return { name: instance.name, port, stop, health, reload: async () => kept?.reload() };
 };
 
 const endLongPolls = (held: HeldRequests): void => {

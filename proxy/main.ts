@@ -22,6 +22,8 @@ export interface RunningProxy {
   readonly instances: readonly RunningInstance[];
   /** Null when there is no admin listener. */
   readonly adminPort: number | null;
+  /** Reads the certificates of all instances again. */
+  readonly reload: () => Promise<void>;
   /** Stops every instance as instance.ts says. */
   readonly stop: () => Promise<void>;
   /** What /healthz says, for a caller in the same process. */
@@ -49,7 +51,8 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
       await stopInstances();
       if (adminPort !== null) await close(admin);
     };
-    return { instances, adminPort, stop, health };
+    const reload = async () => void (await Promise.all(instances.map((instance) => instance.reload())));
+    return { instances, adminPort, reload, stop, health };
   } catch (error) {
     await stopInstances();
     throw error;

@@ -250,7 +250,14 @@ export const openProxyOf = async (t: TestContext, settings: object, deps: Partia
     stopped = true;
   };
   onEnd(t, stop);
-  return { ...recorded, instances: proxy.instances, adminPort: proxy.adminPort, stop, config };
+  return {
+    ...recorded,
+    instances: proxy.instances,
+    reload: proxy.reload,
+    adminPort: proxy.adminPort,
+    stop,
+    config,
+  };
 };
 
 /** Mail server, feed and a proxy that has the feed's verdicts. */
