@@ -1,6 +1,7 @@
 /** The certificate that devices see: its three kinds, clear faults, and its change while connections live on. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { connect } from 'node:tls';
 import { MusterError } from '../../platform/errors.ts';
 import { createSelfSigned } from '../../platform/pki.ts';
 import { loadCertificate } from '../../proxy/certificate.ts';
-import { basic, folder, openFeed, openMailServer, openProxy, syncTarget } from './stage.ts';
+import { basic, folder, healthy, openFeed, openMailServer, openProxy, post, syncTarget } from './stage.ts';
 
 const now = new Date();
 const make = (path: string, name: string) => {
@@ -99,4 +100,25 @@ test('a new certificate is shown to new connections, old ones live on, and a bro
   );
   const [answer] = (await once(old, 'data')) as [Buffer];
   assert.match(answer.toString(), /^HTTP\/1.1 403 /);
+});
+
+test('a pinned mail server is served whoever signed it, another one never hears a request, and any is taken only when told', async (t) => {
+  const path = folder(t);
+  const [a, b] = [make(path, 'a'), make(path, 'b')];
+  const inner = await openTls(t, { certFile: a.certFile, keyFile: a.keyFile });
+  const feed = await openFeed(t);
+  const url = `https://127.0.0.1:${inner.port}`;
+  const ask = async (trust: object) => {
+    const outer = await openProxy(t, { backend: { url, ...trust }, serverUrl: feed.url });
+    await healthy(outer);
+    return (await post(outer.port)).status;
+  };
+  await healthy(inner);
+  const pinOf = (pem: string) => new X509Certificate(pem).fingerprint256;
+  assert.equal(await ask({ pin: pinOf(a.certificate) }), 200);
+  assert.equal(await ask({ allowAnyCertificate: true }), 200);
+  const heard = inner.lines.filter(({ msg }) => msg === 'request').length;
+  assert.equal(await ask({ pin: pinOf(b.certificate) }), 502);
+  assert.equal(await ask({}), 502);
+  assert.equal(inner.lines.filter(({ msg }) => msg === 'request').length, heard);
 });

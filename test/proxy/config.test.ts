@@ -1,11 +1,14 @@
 /** Settings: defaults, and every fault named by its field. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { chmodSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { MusterError } from '../../platform/errors.ts';
 import { parseProxyConfig } from '../../proxy/config.ts';
+import { permissionAdvice, readProxyConfig } from '../../proxy/config-file.ts';
 import { folder, openProxy } from './stage.ts';
 
 const secret = 'token-0123456789';
@@ -113,4 +116,26 @@ test('start names the file it cannot read and the port it cannot have, and leave
   await assert.rejects(openProxy(t, { ...settings, listenPort: port }), named('instances[0].listenPort'));
   await assert.rejects(openProxy(t, { ...settings, adminPort: port }), named('adminPort'));
   taken.close();
+});
+
+test('the file may be YAML or JSON; what cannot be read is named, aliases are refused, and open permissions are told', (t) => {
+  const file = join(folder(t), 'proxy.yaml');
+  const write = (text: string) => writeFileSync(file, text, { mode: 0o600 });
+  write(JSON.stringify(sound));
+  assert.equal(readProxyConfig(file).instances[0]?.name, 'mail');
+  write(
+    `serverUrl: https://muster.example.org\ninstances:\n  - name: mail\n    publicUrl: https://mail.example.org\n    backend: { url: https://x }\n    serverToken: ${secret}\n`,
+  );
+  assert.equal(readProxyConfig(file).instances[0]?.backend.url.href, 'https://x/');
+  assert.equal(permissionAdvice(file), undefined);
+  chmodSync(file, 0o644);
+  assert.match(permissionAdvice(file) ?? '', /chmod 600/);
+  const refused = (reason: RegExp) => assert.throws(() => readProxyConfig(file), reason);
+  write('a: [');
+  refused(/proxy.yaml: /);
+  write('a: &a [1]\nb: *a\n');
+  refused(/aliases/);
+  write('serverUrl: 1\nserverUrl: 2\n');
+  refused(/unique/);
+  assert.throws(() => readProxyConfig(`${file}.none`), /cannot be read/);
 });
