@@ -122,5 +122,7 @@ test('a pinned mail server is served whoever signed it, another one never hears 
   assert.equal(await ask({}), 502);
   await inner.stop();
   assert.equal(inner.mail.seen.length, 2);
-  assert.equal(inner.lines.filter(({ msg }) => msg === 'request').length, 2);
+  // What is left of the other two is a handshake that was broken off.
+  const rules = inner.lines.filter(({ msg }) => msg === 'request').map((line) => line['rule']);
+  assert.deepEqual(rules.sort(), ['protocol', 'protocol', 'verdict', 'verdict']);
 });
