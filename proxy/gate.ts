@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
-import type { ProxyConfig } from './config.ts';
+import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
@@ -20,9 +20,11 @@ import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
 import { peekBytes, rootCommand } from './wbxml.ts';
 
-/** What the gate works with; made in main.ts. */
+/** What the gate works with; made in instance.ts. */
 export interface GateParts {
-  readonly config: ProxyConfig;
+  readonly instance: InstanceConfig;
+  /** Age beyond which verdicts are stale. */
+  readonly maxAgeMs: number;
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
@@ -104,7 +106,11 @@ const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
-const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand: string | null): Question => {
+const ask = (
+  { maxAgeMs, known, clock }: GateParts,
+  reading: Reading,
+  bodyCommand: string | null,
+): Question => {
   const { method, headers, eas, credential } = reading;
   const keys = easKeys(eas);
   return {
@@ -118,7 +124,7 @@ const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand:
     devicesOfUser:
       keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
-    maxAgeMs: config.maxAgeSeconds * 1000,
+    maxAgeMs,
   };
 };
 
@@ -156,11 +162,13 @@ const pass = async (
 
 const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
   const { req, res, socket, headers, expectsContinue } = reading;
-  const { config, backend } = parts;
+  const { instance, backend } = parts;
+  const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
   if (sendsBody) watchBody(req, socket);
   if (expectsContinue && !needsPeek(reading)) res.writeContinue();
-  const path = config.backendUrl.pathname === '/' ? easPath : config.backendUrl.pathname;
+  const { pathname } = instance.backend.url;
+  const path = pathname === '/' ? easPath : pathname;
   return forward(
     backend,
     {
@@ -168,13 +176,13 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readabl
       path: eas.query === '' ? path : `${path}?${eas.query}`,
       headers: requestHeaders(headers.values, eas, {
         address: socket.remoteAddress ?? '',
-        proto: config.tls === undefined ? config.publicUrl.protocol.slice(0, -1) : 'https',
-        host: config.publicUrl.host,
+        proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
+        host: publicUrl.host,
       }),
       body: sendsBody ? body : null,
     },
     res,
-    config.publicUrl,
+    publicUrl,
   );
 };
 
