@@ -11,6 +11,7 @@ import { type GraphqlParts, graphqlHandlers } from './graphql/server.ts';
 import { readiness } from './health.ts';
 import { type MethodFault, methodNotAllowed, requestIdOf, sendProblem, statusOf } from './problem.ts';
 import { proxyFeed } from './proxy/feed.ts';
+import { proxyStatus } from './proxy/status.ts';
 
 export interface AppParts extends GraphqlParts {
   readonly projector: { state(): ProjectorState } | undefined;
@@ -78,6 +79,7 @@ export const openApp = (parts: AppParts): Express => {
   app.use(securityHeaders(parts.secure));
   app.all('/graphql', ...graphqlHandlers(parts));
   app.all('/proxy/v1/feed', only('GET'), proxyFeed({ deps, waiter, stopping }));
+  app.all('/proxy/v1/status', only('POST'), ...proxyStatus(deps));
   app.all('/events/v1/feed', only('GET'), eventFeed({ deps, credentials, config, stopping }));
   addAdminRoutes(app, { deps, credentials, config, denials: parts.denials, stopping });
   app.all('/healthz', only('GET', 'HEAD'), (_req, res) => void res.json({ alive: true }));

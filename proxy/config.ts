@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { MusterError } from '../platform/errors.ts';
 import { isLoopback } from '../platform/listening.ts';
+import { accessLogSettings } from './access-log.ts';
 import { easPath } from './eas.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -56,6 +57,8 @@ const schema = z
     adminHost: z.string().refine(isLoopback, 'must be a loopback address').default('127.0.0.1'),
     /** Port of /healthz; 0 switches it off. */
     adminPort: port.default(0),
+    /** The access log. */
+    log: accessLogSettings.default({ format: 'json', retentionDays: 30, maxTotalMb: 1_000 }),
   })
   .refine((config) => config.tls !== undefined || isLoopback(config.listenHost), {
     path: ['listenHost'],

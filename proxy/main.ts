@@ -7,19 +7,23 @@ import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../platform/clock.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
-import { type Health, healthOf, openAdmin } from './admin.ts';
+import { type Health, healthOf, openAdmin, unreadyReasons } from './admin.ts';
 import type { ProxyConfig } from './config.ts';
+import { explain } from './explain.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { openHeld } from './held.ts';
 import { openListener, readPem } from './listener.ts';
+import { certificateEnd, figuresOf, openOperations } from './operations.ts';
+import type { ReportTiming } from './report.ts';
 import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
 
 export interface ProxyDeps {
   readonly log: Logger;
   readonly clock?: Clock;
   readonly timing?: Partial<FeedTiming>;
+  readonly reportTiming?: Partial<ReportTiming>;
 }
 
 /** A proxy that accepts requests. */
@@ -31,7 +35,12 @@ export interface RunningProxy {
   readonly stop: () => Promise<void>;
   /** What /healthz says, for a caller in the same process. */
   readonly health: () => Health;
+  /** Opens the access log again, after somebody moved its file away. */
+  readonly reopenLog: () => void;
 }
+
+/** Name of the one instance. */
+const instance = 'default';
 
 /** How often held requests are decided again for no other reason than time: the table may have become stale. */
 const recheckMs = 30_000;
@@ -56,9 +65,30 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
   const saver = openSaver(config.stateFile, source, known, log);
   const held = openHeld();
   const backend = openBackend(config.backendUrl, backendCa);
-  const server = openListener(config.tls, openGate({ config, known, backend, held, log, clock }), log);
   const health = () => healthOf(known, clock(), config.maxAgeSeconds * 1000);
-  const admin = openAdmin(health);
+  const certificateExpiresAt = certificateEnd(
+    config.tls === undefined ? undefined : readPem(config.tls.certFile, 'tls.certFile'),
+  );
+  const figures = () => figuresOf(instance, health(), held.all().length, certificateExpiresAt, clock());
+  const operations = openOperations({ log, clock, settings: config.log, instances: () => [figures()] });
+  const { observe } = operations;
+  const server = openListener(
+    config.tls,
+    openGate({ config, known, backend, held, log, clock, instance, observe }),
+    { log, instance, observe },
+  );
+  let isDraining = false;
+  const admin = openAdmin({
+    health,
+    readiness: () => {
+      const reasons = unreadyReasons(health(), isDraining);
+      const ready = reasons.length === 0;
+      return { ready, instances: [{ instance, ready, reasons }] };
+    },
+    metrics: operations.metrics,
+    explain: (wanted, input) =>
+      wanted === null || wanted === instance ? explain({ config, known, clock }, input) : undefined,
+  });
   const port = await listen(server, config.listenHost, config.listenPort, 'listenPort');
   const adminPort =
     config.adminPort === 0
@@ -78,6 +108,14 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     },
     onContact: saver.confirmed,
   });
+  operations.reportTo({
+    serverUrl: config.serverUrl,
+    headers: { authorization: `Bearer ${config.serverToken}` },
+    ca: serverCa,
+    allowsAnyServerCertificate: false,
+    figures,
+    timing: deps.reportTiming,
+  });
   const recheck = setInterval(() => held.recheck(), recheckMs);
   log.info(
     { host: config.listenHost, port, adminPort, tls: config.tls !== undefined },
@@ -85,6 +123,7 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
   );
 
   const stop = async (): Promise<void> => {
+    isDraining = true;
     clearInterval(recheck);
     await feed.stop();
     const closed = Promise.all([close(server), adminPort === null ? null : close(admin)]);
@@ -97,9 +136,10 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     clearTimeout(drain);
     clearInterval(sweep);
     await backend.destroy();
+    await operations.stop();
     await saver.flush();
   };
-  return { port, adminPort, stop, health };
+  return { port, adminPort, stop, health, reopenLog: operations.reopenLog };
 };
 
 const listen = async (server: Server, host: string, port: number, field: string): Promise<number> => {

@@ -2,7 +2,7 @@
  * Metrics of a proxy in Prometheus' text format, for `/metrics` of the admin listener. Opened by main.ts; counts every
  * access entry. Label values come from lists of ours, never from clients, so that series stay few.
  */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { AccessEntry } from './access-log.ts';
 
 /** What is read from one instance when somebody asks. */
@@ -123,7 +123,11 @@ const gauges: readonly (readonly [string, string, (figures: InstanceFigures) => 
   ],
   ['verdicts_age_seconds', 'Since the server last confirmed the verdicts.', (of) => of.ageSeconds],
   ['feed_connected', 'Whether the feed is connected.', (of) => Number(of.connected)],
-  ['stale', 'Whether nobody is allowed because the verdicts are too old or missing.', (of) => Number(of.stale)],
+  [
+    'stale',
+    'Whether nobody is allowed because the verdicts are too old or missing.',
+    (of) => Number(of.stale),
+  ],
   [
     'certificate_expires_seconds',
     'When the certificate of the listener ends, in seconds since the epoch.',

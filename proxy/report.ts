@@ -3,6 +3,7 @@
  * of the feed. Opened by main.ts. A report that fails is sent again with the same id, so that nothing is recorded twice.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dispatcher, request } from 'undici';
 import type { Logger } from '../platform/log.ts';
 import type { DenialTally, DueDenials } from './denial-tally.ts';
@@ -49,6 +50,9 @@ export interface Reporter {
   readonly stop: () => Promise<void>;
 }
 
+/** How long the end of the proxy waits for its last report. */
+const lastReportMs = 2_000;
+
 const defaultTiming: ReportTiming = { everyMs: 15_000, soonMs: 1_000 };
 
 type Batch = DueDenials & { readonly reportId: string };
@@ -77,6 +81,8 @@ export const openReporter = (parts: ReporterParts): Reporter => {
       bodyTimeout: 10_000,
     });
     await response.body.dump();
+    // It will never take this one; the next may be better.
+    if (response.statusCode === 400) unsent = null;
     if (response.statusCode >= 300) throw new Error(`the server answered ${response.statusCode}`);
     unsent = null;
   };
@@ -87,7 +93,8 @@ export const openReporter = (parts: ReporterParts): Reporter => {
       isFailing = false;
     } catch (error) {
       // The feed says loudly that the server is away; once is enough here.
-      if (!isFailing) log.warn({ reason: (error as Error).message }, 'the server takes no report of this proxy');
+      if (!isFailing)
+        log.warn({ reason: (error as Error).message }, 'the server takes no report of this proxy');
       isFailing = true;
     }
   };
@@ -111,8 +118,11 @@ export const openReporter = (parts: ReporterParts): Reporter => {
     stop: async () => {
       clearInterval(every);
       if (early !== null) clearTimeout(early);
-      next();
-      await sending;
+      if (!isFailing) next();
+      const bound = new AbortController();
+      const enough = sleep(lastReportMs, undefined, { signal: bound.signal }).catch(() => {});
+      await Promise.race([sending, enough]);
+      bound.abort();
     },
   };
 };

@@ -123,6 +123,12 @@ const migrations: readonly string[] = [
      expires_at timestamptz not null);
    create index on vault.pending_sign_ins (tenant_id, account_id);
    create index on vault.pending_sign_ins (expires_at);`,
+  `create table vault.proxy_states (
+     tenant_id text not null,
+     proxy_id text not null,
+     reported_at timestamptz not null,
+     state jsonb not null,
+     primary key (tenant_id, proxy_id));`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -12,6 +12,17 @@ const denial = {
   until: longAgo,
 } as const;
 
+const mailDenial = {
+  easDeviceId: 'ABC123',
+  user: 'eve',
+  rule: 'user',
+  reason: 'the device belongs to another user',
+  address: '192.0.2.1',
+  count: 2,
+  since: longAgo,
+  until: longAgo,
+} as const;
+
 const cases = casesOf(accessDecider, {
   RecordDenials: {
     accepts: [
@@ -19,6 +30,20 @@ const cases = casesOf(accessDecider, {
         given: [],
         when: { type: 'RecordDenials', denials: [denial] },
         events: [{ type: 'AccessDenied', data: denial }],
+        again: 'every refusal is a fact of its own',
+      },
+    ],
+    refuses: 'what happened is recorded',
+  },
+  RecordMailDenials: {
+    accepts: [
+      {
+        given: [],
+        when: { type: 'RecordMailDenials', denials: [mailDenial], others: 7, now: longAgo },
+        events: [
+          { type: 'MailDenied', data: mailDenial },
+          { type: 'MoreMailDenied', data: { count: 7, until: longAgo } },
+        ],
         again: 'every refusal is a fact of its own',
       },
     ],
