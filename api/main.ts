@@ -23,6 +23,7 @@ import { openDenials } from './denials.ts';
 import { deviceRoutes } from './device/main.ts';
 import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
+import type { MailExplainer } from './proxy/explain.ts';
 import { openDoor } from './sign-in/door.ts';
 
 /** The running server. */
@@ -37,6 +38,8 @@ export interface RunningApi {
 export interface Extra {
   /** The projector, for /readyz; without it another process is taken to project. */
   readonly projections?: { state(): ProjectorState };
+  /** The EAS proxy's rules, for explainMailAccess. */
+  readonly explainMail?: MailExplainer;
 }
 
 const devicePrefix = '/device/v1/';
@@ -72,6 +75,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     denials,
     issuers,
     stopping: stopping.signal,
+    explainMail: extra.explainMail,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),
     secure: tls !== undefined,

@@ -363,6 +363,33 @@ export const proxySettings = {
     unit: 'file',
     description: 'Where mail verdicts are kept while the server is away.',
   },
+  logFile: {
+    env: 'MUSTER_PROXY_LOG_FILE',
+    schema: file,
+    unit: 'file',
+    description:
+      'Access log; the day is added to the name. Without it requests are logged on standard error. Opened again on SIGHUP.',
+  },
+  logFormat: {
+    env: 'MUSTER_PROXY_LOG_FORMAT',
+    schema: z.enum(['json', 'text']),
+    default: 'json',
+    description: 'Form of the access log’s lines.',
+  },
+  logRetentionDays: {
+    env: 'MUSTER_PROXY_LOG_RETENTION_DAYS',
+    schema: count(1, 3_650),
+    default: '30',
+    unit: 'days',
+    description: 'Days of access log that are kept.',
+  },
+  logMaxTotalMb: {
+    env: 'MUSTER_PROXY_LOG_MAX_TOTAL',
+    schema: count(10, 1_000_000),
+    default: '1000',
+    unit: 'MiB',
+    description: 'Size of all days of the access log together; the oldest go first.',
+  },
   maxAgeSeconds: {
     env: 'MUSTER_PROXY_MAX_AGE',
     schema: count(3600, 31_536_000),

@@ -36,7 +36,9 @@ export interface GateParts {
 }
 
 /** What a question is made of besides the request. */
-export type QuestionParts = Pick<GateParts, 'config' | 'known' | 'clock'>;
+export interface QuestionParts extends Pick<GateParts, 'known' | 'clock'> {
+  readonly config: Pick<ProxyConfig, 'maxAgeSeconds'>;
+}
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
 const bodyIdleMs = 120_000;
