@@ -82,7 +82,7 @@ export const openReporter = (parts: ReporterParts): Reporter => {
     });
     await response.body.dump();
     // It will never take this one; the next may be better.
-    if (response.statusCode === 400) unsent = null;
+    if (response.statusCode === 413 || response.statusCode === 422) unsent = null;
     if (response.statusCode >= 300) throw new Error(`the server answered ${response.statusCode}`);
     unsent = null;
   };

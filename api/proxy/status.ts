@@ -66,7 +66,7 @@ export const proxyStatus = (
       await deps.handler.handle(
         accessDecider,
         { tenantId, id: proxyId },
-        { type: 'RecordMailDenials', denials, others, now: isoTime(now) },
+        { type: 'RecordMailDenials', denials, others, now: isoTime(now), reportId },
         { actor: { kind: 'proxy', id: proxyId }, commandId: reportId },
       );
     }

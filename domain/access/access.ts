@@ -34,11 +34,14 @@ export const mailDenial = z.strictObject({
 });
 export type MailDenial = z.infer<typeof mailDenial>;
 
+/** Of the proxy's report that told it: a report that is sent again is recorded once. */
+const reportId = z.uuid();
+
 export const accessEvents = defineEvents('access', {
   AccessDenied: denial,
-  MailDenied: mailDenial,
+  MailDenied: z.strictObject({ ...mailDenial.shape, reportId }),
   /** Refusals of so many more devices, users and rules that a proxy only counted them. */
-  MoreMailDenied: z.strictObject({ count: z.int().min(1), until: time }),
+  MoreMailDenied: z.strictObject({ count: z.int().min(1), until: time, reportId }),
 });
 
 export type AccessEvent = EventOf<typeof accessEvents>;
@@ -46,17 +49,20 @@ export type AccessEvent = EventOf<typeof accessEvents>;
 /** When access was last denied; null when it never was. */
 export interface AccessState {
   readonly deniedAt: string | null;
+  /** The report that was recorded last. */
+  readonly reportId: string | null;
 }
 
-export const initialAccess: AccessState = { deniedAt: null };
+export const initialAccess: AccessState = { deniedAt: null, reportId: null };
 
 /** Folds one fact into the state. */
-export const evolveAccess = (_: AccessState, { type, data }: Fact<AccessEvent>): AccessState => {
+export const evolveAccess = (state: AccessState, { type, data }: Fact<AccessEvent>): AccessState => {
   switch (type) {
     case 'AccessDenied':
+      return { ...state, deniedAt: data.until };
     case 'MailDenied':
     case 'MoreMailDenied':
-      return { deniedAt: data.until };
+      return { deniedAt: data.until, reportId: data.reportId };
     default:
       return never(type);
   }

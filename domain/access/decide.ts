@@ -12,7 +12,7 @@ import {
   type MailDenial,
 } from './access.ts';
 
-/** Records refusals; each is a fact of its own, so nothing is a repetition. */
+/** Records refusals. Those of an account are facts of their own; a report of a proxy is recorded once. */
 export type AccessCommand =
   | { readonly type: 'RecordDenials'; readonly denials: readonly Denial[] }
   | {
@@ -21,17 +21,22 @@ export type AccessCommand =
       /** Refusals of more kinds than a proxy tells apart. */
       readonly others: number;
       readonly now: string;
+      readonly reportId: string;
     };
 
 /** Decides one command. */
-export const decideAccess = (command: AccessCommand): Decision<AccessEvent> => {
+export const decideAccess = (command: AccessCommand, state: AccessState): Decision<AccessEvent> => {
   switch (command.type) {
     case 'RecordDenials':
       return command.denials.map((data) => ({ type: 'AccessDenied', data }));
     case 'RecordMailDenials': {
-      const denied = command.denials.map((data) => ({ type: 'MailDenied' as const, data }));
-      const { others: count, now: until } = command;
-      return count === 0 ? denied : [...denied, { type: 'MoreMailDenied', data: { count, until } }];
+      const { others: count, now: until, reportId } = command;
+      if (state.reportId === reportId) return [];
+      const denied = command.denials.map((data) => ({
+        type: 'MailDenied' as const,
+        data: { ...data, reportId },
+      }));
+      return count === 0 ? denied : [...denied, { type: 'MoreMailDenied', data: { count, until, reportId } }];
     }
     default:
       return never(command);
@@ -40,7 +45,7 @@ export const decideAccess = (command: AccessCommand): Decision<AccessEvent> => {
 
 export const accessDecider: Decider<AccessState, AccessCommand, AccessEvent> = {
   events: accessEvents,
-  stateVersion: 1,
+  stateVersion: 2,
   initial: initialAccess,
   evolve: evolveAccess,
   decide: decideAccess,

@@ -66,7 +66,7 @@ const statesOf = async (tenant: TenantStage): Promise<Json[]> =>
 
 const deniedOf = async (tenant: TenantStage): Promise<Json[]> => {
   const found: Json[] = [];
-  for await (const event of stage.deps.store.readStream(`access-${tenant.tenantId}_${world.proxyId}`))
+  for await (const event of stage.deps.store.readStream(`access-${tenant.tenantId}_${world.proxyId}`, 0n))
     found.push([event.type, event.data]);
   return found;
 };
@@ -102,9 +102,9 @@ test('refusals become events once, however often the report comes; what the log 
 test('strangers, and reports that are none, are refused', async () => {
   const report = { reportId: randomUUID(), state, denials: [], others: 0 };
   assert.equal(await send(report, `${world.proxyToken}x`), 401);
-  assert.equal(await send({ ...report, reportId: 'x' }), 400);
-  assert.equal(await send({ ...report, denials: Array(101).fill(denial) }), 400);
-  assert.equal(await send({ ...report, state: { ...state, devices: -1 } }), 400);
+  assert.equal(await send({ ...report, reportId: 'x' }), 422);
+  assert.equal(await send({ ...report, denials: Array(101).fill(denial) }), 422);
+  assert.equal(await send({ ...report, state: { ...state, devices: -1 } }), 422);
 });
 
 test('explainMailAccess says which rule decides, from the tenant’s own verdicts', async () => {

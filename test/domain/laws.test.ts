@@ -271,7 +271,13 @@ law(
   accessDecider,
   fc.oneof(
     record({ type: one('RecordDenials'), denials: one([]) }),
-    record({ type: one('RecordMailDenials'), denials: one([]), others: one(0, 3), now: minutes }),
+    record({
+      type: one('RecordMailDenials'),
+      denials: one([]),
+      others: one(0, 3),
+      now: minutes,
+      reportId: fc.uuid(),
+    }),
   ) as Arbitrary<never>,
 );
 

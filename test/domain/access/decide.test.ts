@@ -12,6 +12,8 @@ const denial = {
   until: longAgo,
 } as const;
 
+const reportId = '6e1d2a3c-55aa-4c61-9d0e-6c9f3b1f0a11';
+
 const mailDenial = {
   easDeviceId: 'ABC123',
   user: 'eve',
@@ -39,12 +41,11 @@ const cases = casesOf(accessDecider, {
     accepts: [
       {
         given: [],
-        when: { type: 'RecordMailDenials', denials: [mailDenial], others: 7, now: longAgo },
+        when: { type: 'RecordMailDenials', denials: [mailDenial], others: 7, now: longAgo, reportId },
         events: [
-          { type: 'MailDenied', data: mailDenial },
-          { type: 'MoreMailDenied', data: { count: 7, until: longAgo } },
+          { type: 'MailDenied', data: { ...mailDenial, reportId } },
+          { type: 'MoreMailDenied', data: { count: 7, until: longAgo, reportId } },
         ],
-        again: 'every refusal is a fact of its own',
       },
     ],
     refuses: 'what happened is recorded',
