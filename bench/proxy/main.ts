@@ -49,9 +49,9 @@ const run = (file: string, ...args: (string | number)[]): ChildProcess =>
     execArgv: ['--import', 'tsx', ...extraOf(file)],
   });
 
-/** `--profile=<folder>` leaves a CPU profile of Muster's proxy there. */
 const extraOf = (file: string): readonly string[] =>
   file === 'muster.ts' && profileDir !== undefined ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : [];
+/** `--profile=<folder>` leaves a CPU profile of Muster's proxy there. */
 const profileDir = process.argv.find((arg) => arg.startsWith('--profile='))?.slice('--profile='.length);
 
 const told = async <T>(child: ChildProcess): Promise<T> => {

@@ -23,3 +23,5 @@ const proxy = await start(
 while (proxy.health().stale) await sleep(20);
 process.send?.({ port: proxy.port });
 process.once('disconnect', () => process.exit());
+// How a profiled run ends: a signal's own end would leave no profile.
+process.once('SIGINT', () => process.exit());
