@@ -13,7 +13,7 @@ export const explainMail: MailExplainer = ({ easDeviceId, user, command, userAge
     table.upsert({ ...verdict, position: Number(changedPosition) });
   const known = { table, position: '0', contactAt: systemClock(), connected: true };
   return explain(
-    { config: { maxAgeSeconds: 3_600 }, known, clock: systemClock },
+    { maxAgeMs: 3_600_000, known, clock: systemClock },
     { deviceId: easDeviceId, user, command, userAgent },
   );
 };

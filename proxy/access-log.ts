@@ -29,12 +29,22 @@ export interface AccessEntry {
 
 /** Settings of the access log, part of the configuration file. */
 export const accessLogSettings = z.strictObject({
-  /** Name without the day; without it lines go to the process log on standard error. */
-  file: z.string().min(1).optional(),
-  format: z.enum(['json', 'text']).default('json'),
-  retentionDays: z.coerce.number().int().min(1).max(3_650).default(30),
-  /** All days together. */
-  maxTotalMb: z.coerce.number().int().min(10).max(1_000_000).default(1_000),
+  file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Access log of all instances; the day is added to the name. Without it requests are logged on standard error.',
+    ),
+  format: z.enum(['json', 'text']).default('json').describe('Form of its lines.'),
+  retentionDays: z.coerce.number().int().min(1).max(3_650).default(30).describe('Days of it that are kept.'),
+  maxTotalMb: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(1_000_000)
+    .default(1_000)
+    .describe('Size (MiB) of all its days together; the oldest go first.'),
 });
 export type AccessLogSettings = z.output<typeof accessLogSettings>;
 

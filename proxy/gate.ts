@@ -9,7 +9,7 @@ import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
-import type { ProxyConfig } from './config.ts';
+import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
@@ -21,24 +21,22 @@ import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
 import { peekBytes, rootCommand } from './wbxml.ts';
 
-/** What the gate works with; made in main.ts. */
+/** What the gate works with; made in instance.ts. */
 export interface GateParts {
-  readonly config: ProxyConfig;
+  readonly instance: InstanceConfig;
+  /** Age beyond which verdicts are stale. */
+  readonly maxAgeMs: number;
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Name of the instance in the log and in metrics. */
-  readonly instance: string;
   /** Told of every request once it is over. */
   readonly observe: (entry: AccessEntry) => void;
 }
 
 /** What a question is made of besides the request. */
-export interface QuestionParts extends Pick<GateParts, 'known' | 'clock'> {
-  readonly config: Pick<ProxyConfig, 'maxAgeSeconds'>;
-}
+export type QuestionParts = Pick<GateParts, 'known' | 'clock' | 'maxAgeMs'>;
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
 const bodyIdleMs = 120_000;
@@ -117,7 +115,7 @@ const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
 
 /** The question as of now: verdicts and their age change while a request is held. */
 export const questionOf = (
-  { config, known, clock }: QuestionParts,
+  { maxAgeMs, known, clock }: QuestionParts,
   { method, headers, eas, credential }: Pick<Reading, 'method' | 'headers' | 'eas' | 'credential'>,
   bodyCommand: string | null,
 ): Question => {
@@ -133,7 +131,7 @@ export const questionOf = (
     devicesOfUser:
       keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
-    maxAgeMs: config.maxAgeSeconds * 1000,
+    maxAgeMs,
   };
 };
 
@@ -171,11 +169,13 @@ const pass = async (
 
 const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
   const { req, res, socket, headers, expectsContinue } = reading;
-  const { config, backend } = parts;
+  const { instance, backend } = parts;
+  const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
   if (sendsBody) watchBody(req, socket);
   if (expectsContinue && !needsPeek(reading)) res.writeContinue();
-  const path = config.backendUrl.pathname === '/' ? easPath : config.backendUrl.pathname;
+  const { pathname } = instance.backend.url;
+  const path = pathname === '/' ? easPath : pathname;
   return forward(
     backend,
     {
@@ -183,13 +183,13 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readabl
       path: eas.query === '' ? path : `${path}?${eas.query}`,
       headers: requestHeaders(headers.values, eas, {
         address: socket.remoteAddress ?? '',
-        proto: config.tls === undefined ? config.publicUrl.protocol.slice(0, -1) : 'https',
-        host: config.publicUrl.host,
+        proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
+        host: publicUrl.host,
       }),
       body: sendsBody ? body : null,
     },
     res,
-    config.publicUrl,
+    publicUrl,
   );
 };
 
@@ -293,7 +293,7 @@ const logRequest = (
   const request = 'unreadable' in eas ? null : eas;
   const { bytesIn, bytesOut } = takeCarried(socket);
   observe({
-    instance,
+    instance: instance.name,
     client: socket.remoteAddress ?? null,
     method,
     cmd: request?.command ?? null,

@@ -2,8 +2,6 @@
  * Everything by which a proxy is watched, opened together: access log, metrics, tally of refusals and the reports to
  * the server. Opened by main.ts; `observe` is told of every request.
  */
-
-import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent } from 'undici';
 import { type Clock, isoTime } from '../platform/clock.ts';
@@ -13,6 +11,7 @@ import type { Health } from './admin.ts';
 import { openDenialTally } from './denial-tally.ts';
 import { type InstanceFigures, type Metrics, openMetrics } from './metrics.ts';
 import { openReporter, type Reporter, type ReportTiming } from './report.ts';
+import { openConnector, type Trust } from './trust.ts';
 
 export interface OperationsParts {
   readonly log: Logger;
@@ -24,10 +23,10 @@ export interface OperationsParts {
 /** Whom an instance reports to, and how it is. */
 export interface ReportTarget {
   readonly serverUrl: URL;
-  readonly headers: Readonly<Record<string, string>>;
-  /** PEM, when the server's CA is not one that Node trusts. */
-  readonly ca: string | undefined;
-  readonly allowsAnyServerCertificate: boolean;
+  /** The credential of the instance. */
+  readonly serverToken: string;
+  /** How the certificate of the server is judged. */
+  readonly trust: Trust;
   readonly figures: () => InstanceFigures;
   readonly timing?: Partial<ReportTiming> | undefined;
 }
@@ -46,25 +45,15 @@ export const proxyVersion = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
-/** When the certificate that this PEM begins with ends, ms since the epoch; null when it is none. */
-export const certificateEnd = (pem: Buffer | undefined): number | null => {
-  if (pem === undefined) return null;
-  try {
-    return Date.parse(new X509Certificate(pem).validTo);
-  } catch {
-    return null;
-  }
-};
-
 /** What metrics and reports say of one instance. */
 export const figuresOf = (
   instance: string,
   health: Health,
   heldRequests: number,
-  certificateExpiresAt: number | null,
   now: number,
 ): InstanceFigures => {
-  const { devices, position, connected, stale, lastContactAt } = health;
+  const { devices, position, connected, stale, lastContactAt, certificateExpiresAt: end } = health;
+  const certificateExpiresAt = end === undefined ? null : Date.parse(end);
   const ageSeconds = lastContactAt === null ? null : Math.max(0, (now - Date.parse(lastContactAt)) / 1_000);
   return { instance, heldRequests, devices, position, ageSeconds, connected, stale, certificateExpiresAt };
 };
@@ -77,18 +66,11 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
   const tallies = new Map<string, { tally: ReturnType<typeof openDenialTally>; reporter: Reporter }>();
   const agents: Agent[] = [];
 
-  const report = (target: ReportTarget): void => {
-    const { serverUrl, headers, ca, figures, allowsAnyServerCertificate, timing } = target;
+  const reportTo = (target: ReportTarget): void => {
+    const { serverUrl, serverToken, trust, figures, timing } = target;
     const { instance } = figures();
     const tally = openDenialTally(clock);
-    const dispatcher = new Agent({
-      connections: 1,
-      connect: {
-        timeout: 10_000,
-        ...(ca === undefined ? {} : { ca }),
-        ...(allowsAnyServerCertificate ? { rejectUnauthorized: false } : {}),
-      },
-    });
+    const dispatcher = new Agent({ connections: 1, connect: openConnector(trust) });
     agents.push(dispatcher);
     const state = () => {
       const { position, ageSeconds, certificateExpiresAt, connected, stale, devices, heldRequests } =
@@ -104,10 +86,18 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
         heldRequests,
         denials: tally.total(),
         certificateExpiresAt: certificateExpiresAt === null ? null : isoTime(certificateExpiresAt),
-        allowsAnyServerCertificate,
+        allowsAnyServerCertificate: trust.allowAny ?? false,
       };
     };
-    const reporter = openReporter({ serverUrl, headers, dispatcher, state, tally, log, timing });
+    const reporter = openReporter({
+      serverUrl,
+      serverToken,
+      dispatcher,
+      state,
+      tally,
+      log: log.child({ instance }),
+      timing,
+    });
     tallies.set(instance, { tally, reporter });
   };
 
@@ -119,7 +109,7 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
       const own = tallies.get(entry.instance ?? '');
       if (own?.tally.record(entry)) own.reporter.soon();
     },
-    reportTo: report,
+    reportTo,
     reopenLog: access.reopen,
     stop: async () => {
       await Promise.all([...tallies.values()].map(({ reporter }) => reporter.stop()));

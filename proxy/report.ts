@@ -1,6 +1,6 @@
 /**
  * Tells the server every few seconds how this proxy is and whom it refused: `POST /proxy/v1/status`, with the credential
- * of the feed. Opened by main.ts. A report that fails is sent again with the same id, so that nothing is recorded twice.
+ * of the feed. Opened by operations.ts for each instance. A report that fails is sent again with the same id, so that nothing is recorded twice.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,7 +29,7 @@ export interface ProxyReport {
 export interface ReporterParts {
   readonly serverUrl: URL;
   readonly dispatcher: Dispatcher;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly serverToken: string;
   readonly state: () => ProxyReport;
   readonly tally: DenialTally;
   readonly log: Logger;
@@ -59,7 +59,7 @@ type Batch = DueDenials & { readonly reportId: string };
 
 /** Starts to report. */
 export const openReporter = (parts: ReporterParts): Reporter => {
-  const { serverUrl, dispatcher, headers, state, tally, log } = parts;
+  const { serverUrl, dispatcher, serverToken, state, tally, log } = parts;
   const { everyMs, soonMs } = { ...defaultTiming, ...parts.timing };
   const url = new URL(`${serverUrl.pathname.replace(/\/$/, '')}/proxy/v1/status`, serverUrl);
   let unsent: Batch | null = null;
@@ -75,7 +75,7 @@ export const openReporter = (parts: ReporterParts): Reporter => {
     const response = await request(url, {
       method: 'POST',
       dispatcher,
-      headers: { ...headers, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${serverToken}`, 'content-type': 'application/json' },
       body: JSON.stringify({ reportId, state: state(), denials, others }),
       headersTimeout: 10_000,
       bodyTimeout: 10_000,

@@ -100,7 +100,7 @@ const TokenPayload = builder.objectRef<Credentialed>('ProxyTokenPayload').implem
   interfaces: [EffectInterface],
   fields: (t) => ({
     token: t.exposeString('token', {
-      description: 'MUSTER_PROXY_TOKEN of the proxy. Shown this once: only a digest of it is kept.',
+      description: 'The serverToken of the proxy. Shown this once: only a digest of it is kept.',
     }),
     proxy: t.field({
       type: EasProxy,

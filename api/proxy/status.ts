@@ -11,7 +11,14 @@ import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { bearerToken } from '../credentials.ts';
 import { identifyProxy } from '../identify/proxy.ts';
+import type { RouteDeclaration } from '../route.ts';
 import { proxyState, saveProxyState } from '../vault/proxy-states.ts';
+
+export const proxyStatusRoute = {
+  methods: ['POST'],
+  path: '/proxy/v1/status',
+  access: 'proxy',
+} as const satisfies RouteDeclaration;
 
 /** A proxy counts no more kinds of refusals than this in ten minutes. */
 const maxDenials = 100;

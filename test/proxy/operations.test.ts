@@ -8,7 +8,7 @@ import { maxKinds, openDenialTally } from '../../proxy/denial-tally.ts';
 import { folder, openStage, post, verdictLine } from './stage.ts';
 
 const denied: AccessEntry = {
-  instance: 'default',
+  instance: 'mail',
   client: '192.0.2.7',
   method: 'POST',
   cmd: 'Sync',
@@ -95,18 +95,15 @@ test('the admin listener serves metrics, readiness and explanations, and nothing
   await (await post(proxy.port, { user: 'mallory' })).arrayBuffer();
   await proxy.until(({ decision }) => decision === 'deny');
   const { text } = await ask('/metrics');
-  assert.match(
-    text,
-    /^muster_proxy_requests_total\{instance="default",decision="allow",rule="verdict"\} 1$/m,
-  );
-  assert.match(text, /^muster_proxy_requests_total\{instance="default",decision="deny",rule="user"\} 1$/m);
-  assert.match(text, /^muster_proxy_devices\{instance="default"\} 2$/m);
-  assert.match(text, /^muster_proxy_request_seconds_count\{instance="default",decision="allow"\} 1$/m);
+  assert.match(text, /^muster_proxy_requests_total\{instance="mail",decision="allow",rule="verdict"\} 1$/m);
+  assert.match(text, /^muster_proxy_requests_total\{instance="mail",decision="deny",rule="user"\} 1$/m);
+  assert.match(text, /^muster_proxy_devices\{instance="mail"\} 2$/m);
+  assert.match(text, /^muster_proxy_request_seconds_count\{instance="mail",decision="allow"\} 1$/m);
   assert.match(text, /^muster_proxy_process_cpu_seconds_total /m);
   assert.doesNotMatch(text, /mallory|ABC123/);
   assert.deepEqual(JSON.parse((await ask('/readyz')).text), {
     ready: true,
-    instances: [{ instance: 'default', ready: true, reasons: [] }],
+    instances: [{ instance: 'mail', ready: true, reasons: [] }],
   });
   const allowed = JSON.parse((await ask('/explain?deviceId=abc123&user=alice')).text);
   assert.deepEqual([allowed.allow, allowed.rule], [true, 'verdict']);
