@@ -157,7 +157,7 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
     linesFor: undefined as
       | ((asked: { readonly authorization: string | undefined }) => readonly object[])
       | undefined,
-    /** Bodies of the status reports. */
+    /** Bodies of the status reports, each with the credential it came with. */
     // biome-ignore lint/suspicious/noExplicitAny: tests look into reports field by field.
     reports: [] as any[],
     connections: [] as { res: ServerResponse; after: string | null; authorization: string | undefined }[],
@@ -165,7 +165,8 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
   const { url, server, sockets } = await serve(t, (req, res) => {
     if (req.url === '/proxy/v1/status') {
       void readAll(req).then((body) => {
-        stage.reports.push(JSON.parse(body.toString('utf8')));
+        const { authorization } = req.headers;
+        stage.reports.push({ ...JSON.parse(body.toString('utf8')), authorization });
         res.writeHead(204).end();
         events.emit('report');
       });
