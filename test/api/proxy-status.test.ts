@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, type World } from './world.ts';
+import { makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -22,19 +22,7 @@ before(async () => {
 after(() => stage.stop());
 
 const time = '2026-11-25T12:00:00.000Z';
-const state = {
-  version: '0.1.0',
-  startedAt: time,
-  position: '42',
-  lagSeconds: 3,
-  connected: true,
-  stale: false,
-  devices: 7,
-  heldRequests: 2,
-  denials: 5,
-  certificateExpiresAt: time,
-  allowsAnyServerCertificate: true,
-};
+const { state } = proxyReport();
 const denial = {
   easDeviceId: 'EVIL',
   user: 'eve',

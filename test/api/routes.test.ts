@@ -4,13 +4,12 @@
  * call.
  */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { type AppParts, openApp } from '../../api/app.ts';
 import { routes } from '../../api/routes.ts';
 import { type Caller, castOf, documented, everybody, needsOf, promisedTo } from './cast.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, type World } from './world.ts';
+import { makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -31,27 +30,6 @@ after(() => stage.stop());
 type Route = (typeof routes)[number];
 const nameOf = ({ methods, path }: Route): string => `${methods.join(', ')} ${path}`;
 
-/** Of a proxy that has refused nobody. */
-const statusReport = (): string =>
-  JSON.stringify({
-    reportId: randomUUID(),
-    state: {
-      version: '1.0.0',
-      startedAt: '2026-11-25T12:00:00.000Z',
-      position: null,
-      lagSeconds: null,
-      connected: true,
-      stale: false,
-      devices: 0,
-      heldRequests: 0,
-      denials: 0,
-      certificateExpiresAt: null,
-      allowsAnyServerCertificate: false,
-    },
-    denials: [],
-    others: 0,
-  });
-
 /** What makes a good request of a route beside its token: the rest of the address, the body, and its type. */
 const requests: Readonly<
   Record<string, () => Promise<{ id?: string; type?: string; body?: string; status?: number }>>
@@ -64,7 +42,7 @@ const requests: Readonly<
   '/admin/v1/handouts/:id/codes.csv': async () => ({ id: world.handoutId }),
   '/events/v1/feed': async () => ({}),
   '/proxy/v1/feed': async () => ({}),
-  '/proxy/v1/status': async () => ({ type: 'application/json', body: statusReport() }),
+  '/proxy/v1/status': async () => ({ type: 'application/json', body: JSON.stringify(proxyReport()) }),
   '/device/v1/sync': async () => ({ type: 'application/json', body: '{"checkInId":"routes"}' }),
   '/device/v1/enroll': async () => {
     const { code } = await acme.client.mutate('createEnrolment', {}, 'CreateEnrolmentPayload', 'code');
