@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
+import type { AccessEntry } from './access-log.ts';
 import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
@@ -30,7 +31,12 @@ export interface GateParts {
   readonly held: HeldRequests;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Told of every request once it is over. */
+  readonly observe: (entry: AccessEntry) => void;
 }
+
+/** What a question is made of besides the request. */
+export type QuestionParts = Pick<GateParts, 'known' | 'clock' | 'maxAgeMs'>;
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
 const bodyIdleMs = 120_000;
@@ -66,7 +72,9 @@ export const openGate =
     const reading = read(req, res, expectsContinue);
     walk(parts, reading).catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
-      refuse(reading, { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' });
+      const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
+      refuse(reading, failed);
+      logRequest(parts, reading, failed, null);
     });
   };
 
@@ -88,7 +96,7 @@ const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolea
 
 const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
   const peeked = needsPeek(reading) ? await peek(reading) : null;
-  const decideNow = () => decide(ask(parts, reading, peeked?.command ?? null));
+  const decideNow = () => decide(questionOf(parts, reading, peeked?.command ?? null));
   const decision = decideNow();
   if (!decision.allow || 'unreadable' in reading.eas) {
     refuse(reading, decision);
@@ -106,12 +114,11 @@ const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
-const ask = (
-  { maxAgeMs, known, clock }: GateParts,
-  reading: Reading,
+export const questionOf = (
+  { maxAgeMs, known, clock }: QuestionParts,
+  { method, headers, eas, credential }: Pick<Reading, 'method' | 'headers' | 'eas' | 'credential'>,
   bodyCommand: string | null,
 ): Question => {
-  const { method, headers, eas, credential } = reading;
   const keys = easKeys(eas);
   return {
     method,
@@ -267,23 +274,38 @@ const linger = (socket: Socket, res: ServerResponse): void => {
   socket.once('close', () => clearTimeout(timer));
 };
 
-const logRequest = ({ log }: GateParts, reading: Reading, decision: Decision, fault: string | null): void => {
+/** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */
+const carried = new WeakMap<Socket, { bytesIn: number; bytesOut: number }>();
+const takeCarried = (socket: Socket): { bytesIn: number; bytesOut: number } => {
+  const before = carried.get(socket);
+  const now = { bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
+  carried.set(socket, now);
+  return { bytesIn: now.bytesIn - (before?.bytesIn ?? 0), bytesOut: now.bytesOut - (before?.bytesOut ?? 0) };
+};
+
+const logRequest = (
+  { observe, instance }: GateParts,
+  reading: Reading,
+  decision: Decision,
+  fault: string | null,
+): void => {
   const { eas, credential, res, socket, method, startedAt } = reading;
   const request = 'unreadable' in eas ? null : eas;
-  log.info(
-    {
-      user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
-      deviceId: request?.deviceId ?? null,
-      cmd: request?.command ?? null,
-      method,
-      decision: decision.allow ? 'allow' : 'deny',
-      rule: decision.rule,
-      reason: decision.reason,
-      status: res.headersSent ? res.statusCode : null,
-      durationMs: Math.round(performance.now() - startedAt),
-      remote: socket.remoteAddress ?? null,
-      ...(fault === null ? {} : { fault }),
-    },
-    'request',
-  );
+  const { bytesIn, bytesOut } = takeCarried(socket);
+  observe({
+    instance: instance.name,
+    client: socket.remoteAddress ?? null,
+    method,
+    cmd: request?.command ?? null,
+    user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
+    deviceId: request?.deviceId ?? null,
+    decision: decision.allow ? 'allow' : 'deny',
+    rule: decision.rule,
+    reason: decision.reason,
+    status: res.headersSent ? res.statusCode : null,
+    durationMs: Math.round(performance.now() - startedAt),
+    bytesIn,
+    bytesOut,
+    fault,
+  });
 };

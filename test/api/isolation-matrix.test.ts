@@ -25,7 +25,7 @@ import { routes } from '../../api/routes.ts';
 import { type Caller, castOf, everybody, forAll } from './cast.ts';
 import { openReading, type Reading } from './lines.ts';
 import { type ApiStage, type Client, clientOf, openStage, type TenantStage } from './stage.ts';
-import { enrolDevice, makeWorld, type World } from './world.ts';
+import { enrolDevice, makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -194,6 +194,7 @@ const bodies: Readonly<Record<string, () => { readonly type: string; readonly bo
     type: 'application/json',
     body: JSON.stringify({ query: `{ node(id: "${world.deviceId}") { id } }` }),
   }),
+  '/proxy/v1/status': () => ({ type: 'application/json', body: JSON.stringify(proxyReport()) }),
   '/admin/v1/imports': () => ({ type: 'text/csv', body: `email,name\n${world.userId}@x.example,X` }),
   '/device/v1/sync': () => ({
     type: 'application/json',
