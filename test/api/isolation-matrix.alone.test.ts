@@ -1,7 +1,7 @@
 /**
  * Every field, node, subscription, route and feed of another tenant, probed under every role and kind of credential
  * with ids that exist: nothing comes back and nothing changes. Generated from the schema and the routes; an argument
- * that names something and that this file cannot fill fails.
+ * that names something and that this file cannot fill fails. Some 2,500 probes and 16 followers load the machine.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
