@@ -8,7 +8,8 @@ import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
-import type { ProxyConfig } from './config.ts';
+import type { AccessEntry } from './access-log.ts';
+import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
@@ -20,15 +21,22 @@ import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
 import { peekBytes, rootCommand } from './wbxml.ts';
 
-/** What the gate works with; made in main.ts. */
+/** What the gate works with; made in instance.ts. */
 export interface GateParts {
-  readonly config: ProxyConfig;
+  readonly instance: InstanceConfig;
+  /** Age beyond which verdicts are stale. */
+  readonly maxAgeMs: number;
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Told of every request once it is over. */
+  readonly observe: (entry: AccessEntry) => void;
 }
+
+/** What a question is made of besides the request. */
+export type QuestionParts = Pick<GateParts, 'known' | 'clock' | 'maxAgeMs'>;
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
 const bodyIdleMs = 120_000;
@@ -64,7 +72,9 @@ export const openGate =
     const reading = read(req, res, expectsContinue);
     walk(parts, reading).catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
-      refuse(reading, { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' });
+      const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
+      refuse(reading, failed);
+      logRequest(parts, reading, failed, null);
     });
   };
 
@@ -86,7 +96,7 @@ const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolea
 
 const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
   const peeked = needsPeek(reading) ? await peek(reading) : null;
-  const decideNow = () => decide(ask(parts, reading, peeked?.command ?? null));
+  const decideNow = () => decide(questionOf(parts, reading, peeked?.command ?? null));
   const decision = decideNow();
   if (!decision.allow || 'unreadable' in reading.eas) {
     refuse(reading, decision);
@@ -104,8 +114,11 @@ const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
-const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand: string | null): Question => {
-  const { method, headers, eas, credential } = reading;
+export const questionOf = (
+  { maxAgeMs, known, clock }: QuestionParts,
+  { method, headers, eas, credential }: Pick<Reading, 'method' | 'headers' | 'eas' | 'credential'>,
+  bodyCommand: string | null,
+): Question => {
   const keys = easKeys(eas);
   return {
     method,
@@ -118,7 +131,7 @@ const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand:
     devicesOfUser:
       keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
-    maxAgeMs: config.maxAgeSeconds * 1000,
+    maxAgeMs,
   };
 };
 
@@ -156,11 +169,13 @@ const pass = async (
 
 const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
   const { req, res, socket, headers, expectsContinue } = reading;
-  const { config, backend } = parts;
+  const { instance, backend } = parts;
+  const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
   if (sendsBody) watchBody(req, socket);
   if (expectsContinue && !needsPeek(reading)) res.writeContinue();
-  const path = config.backendUrl.pathname === '/' ? easPath : config.backendUrl.pathname;
+  const { pathname } = instance.backend.url;
+  const path = pathname === '/' ? easPath : pathname;
   return forward(
     backend,
     {
@@ -168,13 +183,13 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readabl
       path: eas.query === '' ? path : `${path}?${eas.query}`,
       headers: requestHeaders(headers.values, eas, {
         address: socket.remoteAddress ?? '',
-        proto: config.tls === undefined ? config.publicUrl.protocol.slice(0, -1) : 'https',
-        host: config.publicUrl.host,
+        proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
+        host: publicUrl.host,
       }),
       body: sendsBody ? body : null,
     },
     res,
-    config.publicUrl,
+    publicUrl,
   );
 };
 
@@ -259,23 +274,38 @@ const linger = (socket: Socket, res: ServerResponse): void => {
   socket.once('close', () => clearTimeout(timer));
 };
 
-const logRequest = ({ log }: GateParts, reading: Reading, decision: Decision, fault: string | null): void => {
+/** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */
+const carried = new WeakMap<Socket, { bytesIn: number; bytesOut: number }>();
+const takeCarried = (socket: Socket): { bytesIn: number; bytesOut: number } => {
+  const before = carried.get(socket);
+  const now = { bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
+  carried.set(socket, now);
+  return { bytesIn: now.bytesIn - (before?.bytesIn ?? 0), bytesOut: now.bytesOut - (before?.bytesOut ?? 0) };
+};
+
+const logRequest = (
+  { observe, instance }: GateParts,
+  reading: Reading,
+  decision: Decision,
+  fault: string | null,
+): void => {
   const { eas, credential, res, socket, method, startedAt } = reading;
   const request = 'unreadable' in eas ? null : eas;
-  log.info(
-    {
-      user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
-      deviceId: request?.deviceId ?? null,
-      cmd: request?.command ?? null,
-      method,
-      decision: decision.allow ? 'allow' : 'deny',
-      rule: decision.rule,
-      reason: decision.reason,
-      status: res.headersSent ? res.statusCode : null,
-      durationMs: Math.round(performance.now() - startedAt),
-      remote: socket.remoteAddress ?? null,
-      ...(fault === null ? {} : { fault }),
-    },
-    'request',
-  );
+  const { bytesIn, bytesOut } = takeCarried(socket);
+  observe({
+    instance: instance.name,
+    client: socket.remoteAddress ?? null,
+    method,
+    cmd: request?.command ?? null,
+    user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
+    deviceId: request?.deviceId ?? null,
+    decision: decision.allow ? 'allow' : 'deny',
+    rule: decision.rule,
+    reason: decision.reason,
+    status: res.headersSent ? res.statusCode : null,
+    durationMs: Math.round(performance.now() - startedAt),
+    bytesIn,
+    bytesOut,
+    fault,
+  });
 };

@@ -1,15 +1,16 @@
 /**
  * The socket that devices reach: HTTP or HTTPS with limits that fit ActiveSync, and an answer to everything that is not
- * HTTP. Called by main.ts.
+ * HTTP. Called by instance.ts.
  */
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
 import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
-import type { ProxyConfig } from './config.ts';
+import type { AccessEntry } from './access-log.ts';
 import type { Gate } from './gate.ts';
 
 const limits: ServerOptions = {
@@ -25,12 +26,21 @@ const limits: ServerOptions = {
   insecureHTTPParser: false,
 };
 
-/** A server that is not listening yet. */
-export const openListener = (tls: ProxyConfig['tls'], gate: Gate, log: Logger): Server => {
+export interface ListenerParts {
+  readonly log: Logger;
+  readonly instance: string;
+  /** Told of requests that never reach the gate. */
+  readonly observe: (entry: AccessEntry) => void;
+}
+
+/** A server that is not listening yet; over TLS when there is a context for it. */
+export const openListener = (
+  tls: TlsOptions | undefined,
+  gate: Gate,
+  { log, observe, instance }: ListenerParts,
+): Server => {
   const server =
-    tls === undefined
-      ? createServer(limits)
-      : createTlsServer({ ...limits, ...readTls(tls), minVersion: 'TLSv1.2' });
+    tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' });
   server.timeout = 0;
   server.maxHeadersCount = 100;
   const busy = new WeakMap<Duplex, number>();
@@ -44,11 +54,13 @@ export const openListener = (tls: ProxyConfig['tls'], gate: Gate, log: Logger): 
     };
   server.on('request', handle(false));
   server.on('checkContinue', handle(true));
-  server.on('connect', (_req: unknown, socket: Duplex) => refuseRaw(socket, '403 Forbidden', 'method', log));
+  server.on('connect', (_req: unknown, socket: Duplex) =>
+    refuseRaw(socket, '403 Forbidden', 'method', { instance, observe }),
+  );
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // Half an answer is on the wire already: another one in its middle could be taken for the mail server's.
     if ((busy.get(socket) ?? 0) > 0) return void socket.destroy();
-    refuseRaw(socket, statusOf(error), 'protocol', log, error.code);
+    refuseRaw(socket, statusOf(error), 'protocol', { instance, observe }, error.code);
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException) =>
     log.debug({ reason: error.code }, 'a TLS handshake failed'),
@@ -62,19 +74,31 @@ const statusOf = (error: NodeJS.ErrnoException): string => {
 };
 
 /** Answers on a socket whose request could not be read, and closes it. */
-const refuseRaw = (socket: Duplex, status: string, rule: string, log: Logger, problem?: string): void => {
+const refuseRaw = (
+  socket: Duplex,
+  status: string,
+  rule: string,
+  { instance, observe }: Omit<ListenerParts, 'log'>,
+  problem?: string,
+): void => {
   socket.on('error', () => {});
-  const remote = 'remoteAddress' in socket ? socket.remoteAddress : null;
-  log.info(
-    {
-      decision: 'deny',
-      rule,
-      reason: problem ?? 'only POST and OPTIONS are served',
-      status: Number(status.slice(0, 3)),
-      remote,
-    },
-    'request',
-  );
+  const client = 'remoteAddress' in socket ? (socket as Socket).remoteAddress : null;
+  observe({
+    instance,
+    client: client ?? null,
+    method: null,
+    cmd: null,
+    user: null,
+    deviceId: null,
+    decision: 'deny',
+    rule,
+    reason: problem ?? 'only POST and OPTIONS are served',
+    status: Number(status.slice(0, 3)),
+    durationMs: 0,
+    bytesIn: 'bytesRead' in socket ? (socket as Socket).bytesRead : 0,
+    bytesOut: 0,
+    fault: null,
+  });
   if (!socket.writable) return void socket.destroy();
   socket.end(
     `HTTP/1.1 ${status}\r\nX-Muster-Reason: ${rule}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
@@ -82,16 +106,20 @@ const refuseRaw = (socket: Duplex, status: string, rule: string, log: Logger, pr
   );
 };
 
-const readTls = ({ certFile, keyFile }: NonNullable<ProxyConfig['tls']>): { cert: Buffer; key: Buffer } => ({
-  cert: readPem(certFile, 'tls.certFile'),
-  key: readPem(keyFile, 'tls.keyFile'),
-});
-
-/** A PEM file named by a setting; throws `config-invalid` with that setting when it cannot be read. */
-export const readPem = (file: string, field: string): Buffer => {
+/** Listens; answers the port. Throws `config-invalid` with the setting of the port when it cannot. */
+export const listen = async (server: Server, host: string, port: number, field: string): Promise<number> => {
+  server.listen(port, host);
   try {
-    return readFileSync(file);
+    await once(server, 'listening');
   } catch (cause) {
-    throw new MusterError('config-invalid', `${field}: cannot read ${file}`, { cause, field });
+    throw new MusterError('config-invalid', `${field}: cannot listen on ${host}:${port}`, { cause, field });
   }
+  return (server.address() as AddressInfo).port;
 };
+
+/** Stops to listen and settles when the last connection is closed. */
+export const close = (server: Server): Promise<void> =>
+  new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
