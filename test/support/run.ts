@@ -29,11 +29,14 @@ if (files.length === 0) {
 }
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
+const secondsByFile = new Map<string, number>();
 const casesByFile = new Map<string, number>(files.map((file) => [file, 0]));
 const failures: string[] = [];
 /** What generated tests count, told at the end; they say it as a diagnostic that begins so. */
 const matrixMark = 'matrix: ';
 const matrices: string[] = [];
+/** How many of the slowest files are named at the end. */
+const toldSlowest = 200;
 
 const describeError = (error: unknown): string => {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
@@ -53,6 +56,13 @@ process.env['MUSTER_TEST_POSTGRES'] = postgres.url;
 const runFiles = async (chosen: string[], concurrency: number): Promise<void> => {
   if (chosen.length === 0) return;
   const stream = run({ files: chosen, concurrency, timeout: 240_000 });
+  const startedAt = new Map<string, number>();
+  stream.on('test:dequeue', ({ name }) => startedAt.set(name, performance.now()));
+  stream.on('test:complete', ({ name, file }) => {
+    if (name !== file) return;
+    const seconds = (performance.now() - (startedAt.get(name) as number)) / 1000;
+    secondsByFile.set(relative(testRoot, name), seconds);
+  });
   stream.on('test:pass', (event) => {
     if (event.details.type === 'suite') return;
     const isFileEntry = event.file === undefined || event.name === event.file;
@@ -98,6 +108,8 @@ for (const [file, cases] of casesByFile) {
   failures.push(`${relative(testRoot, file)}: ran no test`);
 }
 for (const failure of failures) console.log(`\n--- ${failure}`);
+const slowest = [...secondsByFile].sort(([, a], [, b]) => b - a).slice(0, toldSlowest);
+console.log(`\nslowest: ${slowest.map(([file, seconds]) => `${file} ${Math.round(seconds)} s`).join(', ')}`);
 if (matrices.length > 0) console.log('');
 for (const matrix of matrices) console.log(matrix);
 console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
