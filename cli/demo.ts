@@ -9,6 +9,7 @@ import { environmentWith, readConfig, serverSettings } from '../platform/config.
 import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
 import { newSecret } from '../platform/new-id.ts';
+import { writePrivateFile } from '../platform/private-file.ts';
 import { type Admin, createTenant, signInFirst, type TenantAccess } from './admin.ts';
 import { type Child, startChild } from './child.ts';
 import { type Client, openClient } from './client.ts';
@@ -136,15 +137,27 @@ const tellStory = async (
   keep(mail);
   let proxyUrl = '';
   const startProxy = async (token: string): Promise<string> => {
-    const settings = environmentWith({
-      MUSTER_PROXY_TOKEN: token,
-      MUSTER_PROXY_BACKEND: mail.url,
-      MUSTER_PROXY_SERVER: server.url,
-      MUSTER_PROXY_PORT: String(await freePort()),
-      MUSTER_PROXY_STATE: join(dataDir, `proxy-${slug}.ndjson`),
-      MUSTER_LOG_LEVEL: 'error',
-    });
-    const child: Child = await startChild(['proxy'], settings, /listens on (\S+)/);
+    const port = await freePort();
+    const configFile = join(dataDir, `proxy-${slug}.json`);
+    const instance = {
+      name: slug,
+      listenPort: port,
+      publicUrl: `http://127.0.0.1:${port}`,
+      backend: { url: mail.url },
+      serverToken: token,
+    };
+    const config = {
+      serverUrl: server.url,
+      stateDir: join(dataDir, 'proxy'),
+      log: { level: 'error' },
+      instances: [instance],
+    };
+    writePrivateFile(configFile, JSON.stringify(config));
+    const child: Child = await startChild(
+      ['proxy', '--config', configFile],
+      environmentWith({}),
+      /listens on (\S+)/,
+    );
     keep(child);
     proxyUrl = child.ready[1] as string;
     return proxyUrl;

@@ -297,100 +297,17 @@ export const eventStoreSettings = {
 
 /** Settings of the EAS proxy (`muster proxy`). */
 export const proxySettings = {
-  listenHost: {
-    env: 'MUSTER_PROXY_HOST',
-    schema: z.string().min(1),
-    default: '127.0.0.1',
-    description: 'Address to listen on. Anything but loopback needs a certificate.',
-  },
-  listenPort: {
-    env: 'MUSTER_PROXY_PORT',
-    schema: port,
-    default: '8443',
-    unit: 'TCP port',
-    description: 'Port that mail clients connect to; 0 takes a free one.',
-  },
-  tlsCertificateFile: {
-    env: 'MUSTER_PROXY_TLS_CERT',
+  configFile: {
+    env: 'MUSTER_PROXY_CONFIG',
     schema: file,
-    unit: 'PEM file',
-    description: 'Certificate chain of the proxy.',
+    default: './proxy.yaml',
+    unit: 'YAML or JSON file',
+    description: 'Settings of the proxy and its instances: see [proxy.md](proxy.md).',
   },
-  tlsKeyFile: {
-    env: 'MUSTER_PROXY_TLS_KEY',
-    schema: file,
-    unit: 'PEM file',
-    description: 'Private key of the certificate.',
-  },
-  publicUrl: {
-    env: 'MUSTER_PROXY_PUBLIC_URL',
-    schema: httpUrl,
-    description:
-      'Address of the proxy as mail clients see it; redirects of the mail server are rewritten to it.',
-  },
-  backendUrl: {
-    env: 'MUSTER_PROXY_BACKEND',
-    schema: httpUrl,
-    description: 'Address of the mail server. Required.',
-  },
-  backendCaFile: {
-    env: 'MUSTER_PROXY_BACKEND_CA',
-    schema: file,
-    unit: 'PEM file',
-    description: 'CA of the mail server, when it is not a public one.',
-  },
-  serverUrl: {
-    env: 'MUSTER_PROXY_SERVER',
-    schema: httpUrl,
-    description: 'Address of the Muster server. Required.',
-  },
-  serverToken: {
-    env: 'MUSTER_PROXY_TOKEN',
-    schema: z.string().min(1),
-    secret: true,
-    description: 'Credential of the proxy, from the registerProxy mutation. Required.',
-  },
-  serverCaFile: {
-    env: 'MUSTER_PROXY_SERVER_CA',
-    schema: file,
-    unit: 'PEM file',
-    description: 'CA of the Muster server, when it is not a public one.',
-  },
-  stateFile: {
-    env: 'MUSTER_PROXY_STATE',
-    schema: file,
-    default: './data/proxy-state.ndjson',
-    unit: 'file',
-    description: 'Where mail verdicts are kept while the server is away.',
-  },
-  maxAgeSeconds: {
-    env: 'MUSTER_PROXY_MAX_AGE',
-    schema: count(3600, 31_536_000),
-    default: '86400',
-    unit: 'seconds',
-    description: 'Age beyond which verdicts are stale and mail is denied.',
-  },
-  adminHost: {
-    env: 'MUSTER_PROXY_ADMIN_HOST',
-    schema: z.string().min(1),
-    default: '127.0.0.1',
-    description: 'Address of the health endpoint.',
-  },
-  adminPort: {
-    env: 'MUSTER_PROXY_ADMIN_PORT',
-    schema: port,
-    default: '0',
-    unit: 'TCP port',
-    description: 'Port of the health endpoint; 0 leaves it off.',
-  },
-  logLevel: serverSettings.logLevel,
 } as const satisfies Table;
 
 /** Configuration of the server. */
 export type ServerConfig = Values<typeof serverSettings>;
-
-/** Configuration of the proxy, as read. */
-export type ProxySettings = Values<typeof proxySettings>;
 
 /**
  * Reads a table from the environment, `overrides` (command-line options, by key) first. Every fault is reported

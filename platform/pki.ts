@@ -7,6 +7,7 @@ import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
+import { selfSign } from './self-signed.ts';
 
 /** A certificate and its private key, PEM; the key as PKCS #8. */
 export interface KeyPairPem {
@@ -106,6 +107,31 @@ export const issueServerCertificate = async (
   ]);
   return { certificate: sign(certificate, authority.key), key: privateKey };
 };
+
+/**
+ * A certificate that vouches for itself, ECDSA on P-256: a server's is valid for 397 days, one that identifies a client
+ * for ten years, because its other side pins it and can revoke it at any time.
+ */
+export const createSelfSigned = (
+  {
+    commonName,
+    hosts,
+    usage,
+  }: {
+    readonly commonName: string;
+    readonly hosts: readonly string[];
+    readonly usage: 'serverAuth' | 'clientAuth';
+  },
+  now: Date,
+): KeyPairPem =>
+  selfSign({
+    serialNumber: newSerial(),
+    notBefore: new Date(now.getTime() - backdatedMs),
+    notAfter: new Date(now.getTime() + (usage === 'serverAuth' ? serverDays : authorityDays) * dayMs),
+    subject: nameOf(commonName),
+    hosts,
+    usage,
+  });
 
 /** Whether `certificate` is made out to `host`, by the rules that TLS clients apply. */
 export const isIssuedTo = (certificate: X509Certificate, host: string): boolean =>

@@ -1,12 +1,13 @@
 /**
  * Follows the server's feed of mail verdicts for as long as the proxy runs, and reconnects whatever happens. Called by
- * main.ts. The feed is `GET /proxy/v1/feed?after=<position>`, an endless NDJSON stream; see receive.ts for its lines.
+ * instance.ts. The feed is `GET /proxy/v1/feed?after=<position>`, an endless NDJSON stream; see receive.ts for its lines.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Logger } from '../platform/log.ts';
 import { readLines } from './lines.ts';
 import { openReceiver, type ReceiverParts } from './receive.ts';
+import { openConnector, type Trust } from './trust.ts';
 
 /** Waits, in ms. */
 export interface FeedTiming {
@@ -31,8 +32,8 @@ const maxLineBytes = 64 * 1024;
 export interface FeedParts extends ReceiverParts {
   readonly serverUrl: URL;
   readonly serverToken: string;
-  /** PEM, when the server's CA is not one that Node trusts. */
-  readonly serverCa: string | undefined;
+  /** How the certificate of the server is judged. */
+  readonly trust: Trust;
   readonly log: Logger;
   readonly timing?: Partial<FeedTiming> | undefined;
 }
@@ -52,7 +53,7 @@ export const followFeed = (parts: FeedParts): Feed => {
   const agent = new Agent({
     headersTimeout: 15_000,
     bodyTimeout: 0,
-    connect: { timeout: 10_000, ...(parts.serverCa === undefined ? {} : { ca: parts.serverCa }) },
+    connect: openConnector(parts.trust),
   });
   const run = async () => {
     for (let failures = 0; !stopping.signal.aborted; failures += 1) {

@@ -8,21 +8,24 @@ import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
-import type { ProxyConfig } from './config.ts';
+import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
+import { bodyProblem, type EasBody, readEasBody } from './eas-body.ts';
 import { type Forwarding, forward } from './forward.ts';
 import { hasBody, type ReadHeaders, readHeaders, requestHeaders } from './headers.ts';
 import type { HeldRequests } from './held.ts';
 import type { Decision, Question } from './question.ts';
 import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
-import { peekBytes, rootCommand } from './wbxml.ts';
+import { peekBytes } from './wbxml.ts';
 
-/** What the gate works with; made in main.ts. */
+/** What the gate works with; made in instance.ts. */
 export interface GateParts {
-  readonly config: ProxyConfig;
+  readonly instance: InstanceConfig;
+  /** Age beyond which verdicts are stale. */
+  readonly maxAgeMs: number;
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
@@ -49,7 +52,7 @@ interface Reading {
 }
 
 /** What a look into the body found, and the whole body again. */
-type Peeked = { readonly command: string | null; readonly body: Readable };
+type Peeked = { readonly kind: EasBody; readonly body: Readable };
 
 /** Handles one request; `expectsContinue` when the client waits for 100 before it sends the body. */
 export type Gate = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
@@ -85,40 +88,42 @@ const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolea
 };
 
 const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
-  const peeked = needsPeek(reading) ? await peek(reading) : null;
-  const decideNow = () => decide(ask(parts, reading, peeked?.command ?? null));
-  const decision = decideNow();
+  let peeked = needsEarlyPeek(reading) ? await peek(reading) : null;
+  const decideNow = () => decide(ask(parts, reading, peeked?.kind ?? null));
+  let decision = decideNow();
+  // A body is asked for and looked at only when nothing else refuses it.
+  if (decision.allow && peeked === null && needsPeek(reading)) {
+    peeked = await peek(reading);
+    decision = decideNow();
+  }
   if (!decision.allow || 'unreadable' in reading.eas) {
     refuse(reading, decision);
     return logRequest(parts, reading, decision, null);
   }
-  const { final, fault } = await pass(
-    parts,
-    reading,
-    reading.eas,
-    decision,
-    decideNow,
-    peeked?.body ?? reading.req,
-  );
+  const { final, fault } = await pass(parts, reading, reading.eas, decision, decideNow, peeked?.body ?? null);
   logRequest(parts, reading, final, fault);
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
-const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand: string | null): Question => {
+const ask = ({ maxAgeMs, known, clock }: GateParts, reading: Reading, peeked: EasBody | null): Question => {
   const { method, headers, eas, credential } = reading;
   const keys = easKeys(eas);
   return {
     method,
     eas,
     credential,
-    bodyCommand,
+    bodyCommand: peeked?.kind === 'wbxml' ? peeked.command : null,
+    bodyProblem:
+      peeked === null || 'unreadable' in eas || eas.command === null
+        ? null
+        : bodyProblem(eas.command, peeked),
     malformed:
       headers.malformed ?? (method === 'OPTIONS' && hasBody(headers.values) ? 'OPTIONS has no body' : null),
     devices: known.table.find(keys),
     devicesOfUser:
       keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
-    maxAgeMs: config.maxAgeSeconds * 1000,
+    maxAgeMs,
   };
 };
 
@@ -132,11 +137,11 @@ const pass = async (
   eas: EasRequest,
   first: Decision,
   decideNow: () => Decision,
-  body: Readable,
+  peeked: Readable | null,
 ) => {
   const { req, res, socket } = reading;
   let final = first;
-  const forwarding: Forwarding = send(parts, reading, eas, body);
+  const forwarding: Forwarding = send(parts, reading, eas, peeked);
   const release = parts.held.add({
     easIds: easKeys(eas),
     isLongPoll: eas.command === 'Ping' || eas.command === 'Sync',
@@ -154,27 +159,33 @@ const pass = async (
   return { final, fault };
 };
 
-const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
+const send = (parts: GateParts, reading: Reading, eas: EasRequest, peeked: Readable | null): Forwarding => {
   const { req, res, socket, headers, expectsContinue } = reading;
-  const { config, backend } = parts;
+  const { instance, backend } = parts;
+  const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
   if (sendsBody) watchBody(req, socket);
-  if (expectsContinue && !needsPeek(reading)) res.writeContinue();
-  const path = config.backendUrl.pathname === '/' ? easPath : config.backendUrl.pathname;
+  if (expectsContinue && peeked === null) res.writeContinue();
+  const { pathname } = instance.backend.url;
+  const path = pathname === '/' ? easPath : pathname;
   return forward(
     backend,
     {
       method: reading.method === 'OPTIONS' ? 'OPTIONS' : 'POST',
       path: eas.query === '' ? path : `${path}?${eas.query}`,
-      headers: requestHeaders(headers.values, eas, {
-        address: socket.remoteAddress ?? '',
-        proto: config.tls === undefined ? config.publicUrl.protocol.slice(0, -1) : 'https',
-        host: config.publicUrl.host,
-      }),
-      body: sendsBody ? body : null,
+      headers: requestHeaders(
+        headers.values,
+        { protocol: 'eas', isEncodedQuery: eas.form === 'base64' },
+        {
+          address: socket.remoteAddress ?? '',
+          proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
+          host: publicUrl.host,
+        },
+      ),
+      body: sendsBody ? (peeked ?? req) : null,
     },
     res,
-    config.publicUrl,
+    publicUrl,
   );
 };
 
@@ -185,19 +196,24 @@ const watchBody = (req: IncomingMessage, socket: Socket): void => {
   req.once('end', () => socket.setTimeout(0));
 };
 
-/** Only the account set-up rule looks into the body. */
+/** Every body of a readable request is looked into. */
 const needsPeek = ({ method, eas, headers }: Reading): boolean =>
-  method === 'POST' &&
-  headers.malformed === null &&
-  easKeys(eas)[0] === placeholderId &&
-  hasBody(headers.values);
+  method === 'POST' && headers.malformed === null && !('unreadable' in eas) && hasBody(headers.values);
+
+/** The account set-up rule allows by the body, so it must know the body first. */
+const needsEarlyPeek = (reading: Reading): boolean =>
+  needsPeek(reading) && easKeys(reading.eas)[0] === placeholderId;
 
 /** The first bytes of the body and the command they tell; the body is left paused behind them. */
-const peek = async ({ req, res, socket, expectsContinue }: Reading): Promise<Peeked> => {
+const peek = async ({ req, res, socket, headers, expectsContinue }: Reading): Promise<Peeked> => {
   watchBody(req, socket);
   if (expectsContinue) res.writeContinue();
   const head = await firstBytes(req);
-  return { command: rootCommand(head), body: joined(head, req) };
+  const kind = readEasBody(head, {
+    contentType: headers.values.get('content-type'),
+    contentEncoding: headers.values.get('content-encoding'),
+  });
+  return { kind, body: joined(head, req) };
 };
 
 const firstBytes = (req: IncomingMessage): Promise<Buffer> =>

@@ -18,6 +18,8 @@ export interface Question {
   readonly devicesOfUser: readonly Verdict[];
   /** The command that the body really is; null when not peeked at or not recognisable. */
   readonly bodyCommand: string | null;
+  /** Why the body is not the command that the query names; null when it is, or before it was looked at. */
+  readonly bodyProblem: string | null;
   /** Time since the server last confirmed the table; null when it never did. */
   readonly tableAgeMs: number | null;
   readonly maxAgeMs: number;

@@ -1,5 +1,5 @@
 /**
- * Keeps the verdicts on disk, so that a proxy which restarts while the server is away goes on deciding. Called by main.ts.
+ * Keeps the verdicts on disk, so that a proxy which restarts while the server is away goes on deciding. Called by instance.ts.
  *
  * One file of lines: a header, a line per device, a SHA-256 of all before it. It is written beside the old one, flushed
  * and renamed over it, so that a crash at any moment leaves one whole file. A file that is damaged, or that belongs to

@@ -3,7 +3,7 @@
  * defaults, GraphQL, the device protocol, FCM, ActiveSync. Two tenants live side by side throughout.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -108,23 +108,17 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
     assert.equal(first.compliance.status, 'compliant');
     assert.deepEqual(first.tasks, []);
 
-    proxy = startCommand(
-      [
-        'proxy',
-        '--port',
-        '0',
-        '--backend',
-        mail.url,
-        '--server',
-        server.url,
-        '--state',
-        join(dataDir, 'p.ndjson'),
-      ],
-      {
-        MUSTER_PROXY_TOKEN: await registerProxy(contoso, 'Gate'),
-        MUSTER_PROXY_PUBLIC_URL: 'https://mail.contoso.example',
-      },
-    );
+    const instance = {
+      name: 'gate',
+      listenPort: 0,
+      publicUrl: 'https://mail.contoso.example',
+      backend: { url: mail.url },
+      serverToken: await registerProxy(contoso, 'Gate'),
+    };
+    const configFile = join(dataDir, 'proxy.json');
+    const config = { serverUrl: server.url, stateDir: join(dataDir, 'proxy'), instances: [instance] };
+    writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
+    proxy = startCommand(['proxy', '--config', configFile]);
     const proxyUrl = (await proxy.line(/listens on (\S+)/))[1] as string;
     const ask = (user: string, id: string) => askForMail(proxyUrl, user, id);
     await eventually(async () =>

@@ -2,6 +2,7 @@
  * The registry of rules, in the order in which they are asked. Read by decide.ts; a new rule is one file and one line.
  */
 import type { Rule } from '../question.ts';
+import { body } from './body.ts';
 import { credential } from './credential.ts';
 import { device } from './device.ts';
 import { method } from './method.ts';
@@ -17,6 +18,7 @@ export const rules: readonly Rule[] = [
   path,
   method,
   request,
+  body,
   options,
   stale,
   credential,

@@ -28,6 +28,7 @@ const question = (given: Partial<Question> = {}): Question => ({
   devices: [device],
   devicesOfUser: [],
   bodyCommand: null,
+  bodyProblem: null,
   tableAgeMs: 0,
   maxAgeMs: 3_600_000,
   ...given,
@@ -86,6 +87,7 @@ const cases: readonly (readonly [string, Question, boolean, string])[] = [
   ['GET', question({ method: 'GET' }), false, 'method'],
   ['another path', question({ eas: readTarget('POST', '/owa?Cmd=Sync') }), false, 'path'],
   ['an unreadable query', question({ eas: readTarget('POST', `${easPath}?Cmd=Sync`) }), false, 'request'],
+  ['a body that is not its Cmd', question({ bodyProblem: 'x' }), false, 'body'],
   ['malformed framing', question({ malformed: 'content-length is given twice' }), false, 'request'],
   ['malformed framing of an OPTIONS', options('', { malformed: 'x' }), false, 'request'],
   [

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Health } from '../../proxy/admin.ts';
 import {
@@ -156,7 +155,7 @@ for (const [name, bytes] of broken) {
 test('a feed that does not begin with a snapshot is not believed', async (t) => {
   const feed = await openFeed(t);
   feed.stage.lines = () => [{ kind: 'position', position: '5' }];
-  const proxy = await openProxy(t, { backendUrl: 'http://127.0.0.1:9', serverUrl: feed.url });
+  const proxy = await openProxy(t, { backend: { url: 'http://127.0.0.1:9' }, serverUrl: feed.url });
   await feed.connected(2);
   assert.equal((await post(proxy.port)).headers.get('x-muster-reason'), 'stale');
 });
@@ -165,7 +164,7 @@ test('a silent feed is given up and asked again', async (t) => {
   const feed = await openFeed(t);
   await openProxy(
     t,
-    { backendUrl: 'http://127.0.0.1:9', serverUrl: feed.url },
+    { backend: { url: 'http://127.0.0.1:9' }, serverUrl: feed.url },
     { timing: { silenceMs: 30, firstRetryMs: 1, lastRetryMs: 2 } },
   );
   assert.equal((await feed.connected(3)).after, '10');
@@ -189,9 +188,9 @@ test('decisions survive the server, and then a restart of the proxy from its fil
     verdictLine({ deviceId: 'dev_2', easDeviceId: 'BAD', access: 'deny', reason: 'rooted' }),
   ]);
   const settings = {
-    backendUrl: mail.url,
+    backend: { url: mail.url },
     serverUrl: feed.url,
-    stateFile: join(folder(t), 'table'),
+    stateDir: folder(t),
   };
   const check = async (port: number) => {
     assert.equal((await post(port)).status, 200);
@@ -213,17 +212,15 @@ test('a restarted proxy resumes where its file ends; another credential starts a
   const { feed, mail, proxy } = await openStage(t);
   await proxy.stop();
   const again = await openProxy(t, {
-    ...proxy.config,
-    publicUrl: 'https://mail.example.org',
-    backendUrl: mail.url,
+    stateDir: proxy.config.stateDir,
+    backend: { url: mail.url },
     serverUrl: feed.url,
-    adminPort: 0,
   });
   assert.equal((await feed.connected(2)).after, '10');
   await again.stop();
   await openProxy(t, {
-    stateFile: proxy.config.stateFile,
-    backendUrl: mail.url,
+    stateDir: proxy.config.stateDir,
+    backend: { url: mail.url },
     serverUrl: feed.url,
     serverToken: 'another-token',
   });
@@ -251,9 +248,9 @@ test('verdicts older than the limit allow nobody, also across a restart, until t
   const again = await openProxy(
     t,
     {
-      backendUrl: mail.url,
+      backend: { url: mail.url },
       serverUrl: feed.url,
-      stateFile: proxy.config.stateFile,
+      stateDir: proxy.config.stateDir,
       maxAgeSeconds: 3_600,
     },
     { clock },
@@ -278,17 +275,17 @@ for (const [name, damage] of [
       verdictLine({ deviceId: 'dev_2', easDeviceId: 'BAD', access: 'deny' }),
     ]);
     const settings = {
-      backendUrl: mail.url,
+      backend: { url: mail.url },
       serverUrl: feed.url,
-      stateFile: join(folder(t), 'table'),
+      stateDir: folder(t),
     };
     const first = await openProxy(t, settings);
     await healthy(first);
     await first.stop();
     feed.stage.status = 503;
-    const text = readFileSync(settings.stateFile, 'utf8');
+    const text = readFileSync(first.stateFile, 'utf8');
     assert.notEqual(damage(text), text);
-    writeFileSync(settings.stateFile, damage(text));
+    writeFileSync(first.stateFile, damage(text));
     const second = await openProxy(t, settings);
     await second.until(({ level, msg }) => level === 50 && /unusable/.test(msg));
     assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'stale');
@@ -315,15 +312,18 @@ test('/healthz answers over HTTP on a listener of its own: 200 with verdicts, 50
     return { status: response.status, text: await response.text() };
   };
   const { status, text } = await ask('/healthz');
-  assert.deepEqual(JSON.parse(text), {
+  const mail = {
     status: 'ok',
     devices: 1,
     position: '10',
     connected: true,
     lastContactAt: '2026-11-23T00:00:00.000Z',
     stale: false,
-  });
+  };
+  assert.deepEqual(JSON.parse(text), { status: 'ok', instances: { mail } });
   assert.equal(status, 200);
+  assert.deepEqual(JSON.parse((await ask('/healthz/mail')).text), mail);
+  assert.equal((await ask('/healthz/toString')).status, 404);
   feed.stage.status = 503;
   feed.stage.connections[0]?.res.destroy();
   await feed.connected(2);

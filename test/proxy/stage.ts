@@ -153,6 +153,10 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
       after === null
         ? [{ kind: 'snapshot' }, ...greeting, { kind: 'position', position: '10' }]
         : [{ kind: 'position', position: after }],
+    /** Instead of these, lines for whoever asks with that credential. */
+    linesFor: undefined as
+      | ((asked: { readonly authorization: string | undefined }) => readonly object[])
+      | undefined,
     connections: [] as { res: ServerResponse; after: string | null; authorization: string | undefined }[],
   };
   const { url, server, sockets } = await serve(t, (req, res) => {
@@ -160,7 +164,9 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
     stage.connections.push({ res, after, authorization: req.headers.authorization });
     res.writeHead(stage.status, { 'content-type': 'application/x-ndjson' });
     if (stage.status !== 200) res.end();
-    else for (const line of stage.lines(after)) res.write(`${JSON.stringify(line)}\n`);
+    else
+      for (const line of stage.linesFor?.({ authorization: req.headers.authorization }) ?? stage.lines(after))
+        res.write(`${JSON.stringify(line)}\n`);
     events.emit('connection');
   });
   const send = (...lines: object[]) => {
@@ -185,20 +191,58 @@ export const folder = (t: TestContext): string => {
 
 export const fastTiming = { silenceMs: 45_000, firstRetryMs: 1, lastRetryMs: 20, revokedRetryMs: 20 };
 
-/** A proxy between these two, with the clock and settings of the test. */
+/** What tests may say about the process; all else they say is about the instance. */
+const shared = new Set([
+  'serverUrl',
+  'serverCaFile',
+  'serverPin',
+  'allowAnyServerCertificate',
+  'stateDir',
+  'adminPort',
+  'maxAgeSeconds',
+  'drainSeconds',
+]);
+
+/** The settings of a proxy with one instance, `mail`, from settings of both kinds in one object. */
+export const settingsOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> => {
+  const entries = Object.entries(given);
+  return {
+    ...Object.fromEntries(entries.filter(([key]) => shared.has(key))),
+    instances: [
+      {
+        name: 'mail',
+        listenPort: 0,
+        publicUrl: 'https://mail.example.org',
+        serverToken: token,
+        ...Object.fromEntries(entries.filter(([key]) => !shared.has(key))),
+      },
+    ],
+  };
+};
+
+/** A proxy of one instance with the clock and settings of the test. */
 export const openProxy = async (
   t: TestContext,
-  urls: { backendUrl: string; serverUrl: string; stateFile?: string } & Record<string, unknown>,
+  settings: { backend: { url: string } & Record<string, unknown>; serverUrl: string } & Record<
+    string,
+    unknown
+  >,
   deps: Partial<ProxyDeps> = {},
 ) => {
+  const proxy = await openProxyOf(t, settingsOf({ stateDir: folder(t), ...settings }), deps);
+  const [instance] = proxy.instances as [RunningProxy['instances'][number]];
+  return {
+    ...proxy,
+    port: instance.port,
+    health: instance.health,
+    stateFile: join(proxy.config.stateDir, 'mail', 'verdicts'),
+  };
+};
+
+/** A proxy of any instances. */
+export const openProxyOf = async (t: TestContext, settings: object, deps: Partial<ProxyDeps> = {}) => {
   const recorded = recordingLog();
-  const config = parseProxyConfig({
-    listenPort: 0,
-    publicUrl: 'https://mail.example.org',
-    serverToken: token,
-    stateFile: join(folder(t), 'table'),
-    ...urls,
-  });
+  const config = parseProxyConfig(settings);
   const proxy: RunningProxy = await start(config, { log: recorded.log, timing: fastTiming, ...deps });
   let stopped = false;
   const stop = async () => {
@@ -206,7 +250,14 @@ export const openProxy = async (
     stopped = true;
   };
   onEnd(t, stop);
-  return { ...recorded, port: proxy.port, adminPort: proxy.adminPort, health: proxy.health, stop, config };
+  return {
+    ...recorded,
+    instances: proxy.instances,
+    reload: proxy.reload,
+    adminPort: proxy.adminPort,
+    stop,
+    config,
+  };
 };
 
 /** Mail server, feed and a proxy that has the feed's verdicts. */
@@ -218,14 +269,14 @@ export const openStage = async (
 ) => {
   const mail = await openMailServer(t);
   const feed = await openFeed(t, greeting);
-  const proxy = await openProxy(t, { backendUrl: mail.url, serverUrl: feed.url, ...settings }, deps);
+  const proxy = await openProxy(t, { backend: { url: mail.url }, serverUrl: feed.url, ...settings }, deps);
   await healthy(proxy);
   return { mail, feed, proxy };
 };
 
 /** Settles when the proxy's health is as asked for (default: it has verdicts); looks once per turn of the event loop. */
 export const healthy = async (
-  proxy: Pick<RunningProxy, 'health'>,
+  proxy: { readonly health: () => Health },
   matches: (health: Health) => boolean = (health) => !health.stale,
 ): Promise<Health> => {
   for (;;) {

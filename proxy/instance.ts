@@ -1,0 +1,138 @@
+/**
+ * One instance: its listener, gate, mail server, verdicts and feed. Started by main.ts, which keeps what the whole process
+ * shares; nothing here is shared between instances, so that one tenant's verdicts never decide for another.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/log.ts';
+import { type Health, healthOf } from './admin.ts';
+import { loadCertificate, readNamed } from './certificate.ts';
+import type { InstanceConfig, ProxyConfig } from './config.ts';
+import { type FeedTiming, followFeed } from './feed.ts';
+import { openBackend } from './forward.ts';
+import { openGate } from './gate.ts';
+import { type HeldRequests, openHeld } from './held.ts';
+import { close, listen, openListener } from './listener.ts';
+import { keepCertificate } from './reload.ts';
+import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
+
+/** What an instance takes from its process. */
+export interface InstanceParts {
+  readonly config: ProxyConfig;
+  /** Its place in the configuration, which faults name. */
+  readonly index: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly timing?: Partial<FeedTiming> | undefined;
+}
+
+/** An instance that accepts requests. */
+export interface RunningInstance {
+  readonly name: string;
+  readonly port: number;
+  readonly health: () => Health;
+  /** Reads the certificate again; the old one stays when the new one cannot be used. */
+  readonly reload: () => Promise<void>;
+  /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
+  readonly stop: () => Promise<void>;
+}
+
+/** How often held requests are decided again for no other reason than time: the table may have become stale. */
+const recheckMs = 30_000;
+
+/** Where an instance keeps its verdicts and keys. */
+export const instanceDir = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
+  join(config.stateDir, name);
+
+/** Starts one. Throws `config-invalid` when a file cannot be read or its address cannot be listened on. */
+export const startInstance = async (parts: InstanceParts): Promise<RunningInstance> => {
+  const { config, index, clock } = parts;
+  const instance = config.instances[index] as InstanceConfig;
+  const log = parts.log.child({ instance: instance.name });
+  const fieldOf = (setting: string): string => `instances[${index}].${setting}`;
+  const folder = instanceDir(config, instance.name);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const stateFile = join(folder, 'verdicts');
+  const shown =
+    instance.tls === undefined
+      ? undefined
+      : await loadCertificate(instance.tls, { folder, field: fieldOf('tls'), now: new Date(clock()) });
+  const serverCa = readOptional(config.serverCaFile, 'serverCaFile');
+  const backendCa = readOptional(instance.backend.caFile, fieldOf('backend.caFile'));
+  const source = sourceOf(config.serverUrl, instance.serverToken);
+  const known = await loadVerdicts(stateFile, source, log, clock);
+  const saver = openSaver(stateFile, source, known, log);
+  const held = openHeld();
+  const backend = openBackend(instance.backend.url, {
+    ca: backendCa,
+    pin: instance.backend.pin,
+    allowAny: instance.backend.allowAnyCertificate,
+  });
+  const maxAgeMs = config.maxAgeSeconds * 1000;
+  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock });
+  const server = openListener(shown?.options, gate, log);
+  const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
+  const kept =
+    instance.tls === undefined || shown === undefined
+      ? undefined
+      : keepCertificate({
+          server,
+          tls: instance.tls,
+          first: shown,
+          folder,
+          field: fieldOf('tls'),
+          clock,
+          log,
+        });
+  const feed = followFeed({
+    known,
+    clock,
+    log,
+    serverUrl: config.serverUrl,
+    serverToken: instance.serverToken,
+    trust: { ca: serverCa, pin: config.serverPin, allowAny: config.allowAnyServerCertificate },
+    timing: parts.timing,
+    onVerdicts: (easIds) => {
+      held.recheck(easIds);
+      saver.changed();
+    },
+    onContact: saver.confirmed,
+  });
+  const recheck = setInterval(() => held.recheck(), recheckMs);
+  if (instance.backend.allowAnyCertificate)
+    log.warn('the certificate of the mail server is not verified: whoever answers gets the passwords');
+  log.info(
+    { host: instance.listenHost, port, tls: instance.tls !== undefined },
+    'the proxy accepts requests',
+  );
+
+  const stop = async (): Promise<void> => {
+    clearInterval(recheck);
+    kept?.stop();
+    await feed.stop();
+    const closed = close(server);
+    endLongPolls(held);
+    const drain = setTimeout(() => server.closeAllConnections(), config.drainSeconds * 1000);
+    // Connections that finish their request meanwhile would stay open for the next one.
+    const sweep = setInterval(() => server.closeIdleConnections(), 50);
+    await closed;
+    clearTimeout(drain);
+    clearInterval(sweep);
+    await backend.destroy();
+    await saver.flush();
+  };
+  const health = (): Health => ({
+    ...healthOf(known, clock(), maxAgeMs),
+    ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
+  });
+  return { name: instance.name, port, stop, health, reload: async () => kept?.reload() };
+};
+
+const endLongPolls = (held: HeldRequests): void => {
+  for (const request of held.all())
+    if (request.isLongPoll) request.cut({ allow: false, rule: 'stopping', reason: 'the proxy stops' });
+};
+
+const readOptional = (file: string | undefined, field: string): string | undefined =>
+  file === undefined ? undefined : readNamed(file, field).toString('utf8');
