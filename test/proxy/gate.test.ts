@@ -43,7 +43,7 @@ test('a compliant device of its user is served: rebuilt query and headers, body 
     );
   const response = await post(proxy.port, {
     target: '/microsoft-server-activesync?user=alice&deviceid=abc123&DeviceType=iPhone&cmd=sync&Evil=1',
-    body: Buffer.from('hello'),
+    body: Buffer.from('03016a0045', 'hex'),
     headers: {
       'x-ms-policykey': '7',
       'x-original-url': '/owa',
@@ -53,7 +53,7 @@ test('a compliant device of its user is served: rebuilt query and headers, body 
   });
   const [req] = (await answered) as [IncomingMessage];
   assert.equal(response.status, 200);
-  assert.equal(await response.text(), 'hello');
+  assert.equal(await response.text(), '\x03\x01j\x00E');
   assert.equal(response.headers.get('x-answer'), '1');
   assert.deepEqual(response.headers.getSetCookie(), ['a=1', 'b=2']);
   assert.equal(req.url, '/Microsoft-Server-ActiveSync?User=alice&DeviceId=abc123&DeviceType=iPhone&Cmd=Sync');
