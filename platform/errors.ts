@@ -73,6 +73,16 @@ export const faults = {
     advice: 'Use a credential with the required scope.',
     retryable: false,
   },
+  'identity-provider-refused': {
+    title: 'The identity provider cannot be used',
+    advice: 'Correct its settings: testIdentityProvider says what is wrong.',
+    retryable: false,
+  },
+  'identity-provider-unavailable': {
+    title: 'The identity provider does not answer',
+    advice: 'Repeat the call after a short wait; check address and certificate of the identity provider.',
+    retryable: true,
+  },
   internal: {
     title: 'Something went wrong in Muster',
     advice: 'Report the request id to the operator.',
@@ -117,6 +127,11 @@ export const faults = {
     advice: 'The log was restored from a backup: forget what was read of it and start over from 0.',
     retryable: false,
   },
+  'passkeys-off': {
+    title: 'The server has no address that passkeys can belong to',
+    advice: 'Set MUSTER_PUBLIC_URL to an https address with a host name.',
+    retryable: false,
+  },
   'push-rejected': {
     title: 'The push service rejected the message',
     advice: 'Check the push settings of the server.',
@@ -149,7 +164,12 @@ export const faults = {
   },
   'second-factor-required': {
     title: 'The tenant asks for a second factor, and the account has none',
-    advice: 'Set one up with beginTotp and confirmTotp, then repeat the call.',
+    advice: 'Set one up with beginTotp and confirmTotp, or beginPasskey and confirmPasskey, then repeat.',
+    retryable: false,
+  },
+  'single-sign-on-failed': {
+    title: 'The sign-in by the identity provider failed',
+    advice: 'Begin again. If it stays like that, ask an administrator of the tenant.',
     retryable: false,
   },
   'stream-deleted': {

@@ -1,13 +1,16 @@
 /**
  * Keeps values unique that people type at sign-in: a tenant's short name in the installation, an account's and a
- * user's e-mail in its tenant.
+ * user's e-mail in its tenant, and who
+ * they are at an identity provider.
  * Called by api/reservation.ts and by jobs that create users.
  */
 import { createHash } from 'node:crypto';
 import { accountDecider } from '../domain/account/decide.ts';
+import type { Identity } from '../domain/identity-provider/identity.ts';
 import type { TenantId } from '../domain/ids.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
 import { type ReservationCommand, reservationDecider } from '../domain/reservation/decide.ts';
+import type { ReservedKind } from '../domain/reservation/reservation.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
 import { userDecider } from '../domain/user/decide.ts';
 import type { Cause, Handler } from './handle.ts';
@@ -15,14 +18,25 @@ import type { Cause, Handler } from './handle.ts';
 /** The operator tenant's id, the same in every installation: processes that start together create one. */
 export const operatorTenantId = `ten${'0'.repeat(26)}` as TenantId;
 
-/** A value that is unique: a tenant's short name, or an account's or a user's e-mail within `tenantId`. */
+/** A value that is unique: a tenant's short name, or an account's or a user's e-mail or identity within `tenantId`. */
 export type Unique =
   | { readonly kind: 'tenant-slug'; readonly value: string }
   | {
-      readonly kind: 'account-email' | 'user-email';
+      readonly kind: Exclude<ReservedKind, 'tenant-slug'>;
       readonly value: string;
       readonly tenantId: TenantId;
     };
+
+/** An identity as a value that is unique. */
+export const identityKey = ({ issuer, subject }: Identity): string => JSON.stringify([issuer, subject]);
+
+const fields: Readonly<Record<ReservedKind, string>> = {
+  'tenant-slug': 'slug',
+  'account-email': 'email',
+  'user-email': 'email',
+  'account-identity': 'subject',
+  'user-identity': 'subject',
+};
 
 const streamOf = (unique: Unique): { tenantId: TenantId; id: string } => ({
   tenantId: unique.kind === 'tenant-slug' ? operatorTenantId : unique.tenantId,
@@ -36,6 +50,16 @@ const holderExists = async (handler: Handler, unique: Unique, ownerId: string): 
     const { state } = await handler.load(userDecider, { tenantId: unique.tenantId, id: ownerId });
     // A removed user gives the address back; should that have failed, it is free for the next who asks.
     return state.status !== 'none' && state.status !== 'removed';
+  }
+  // An identity is reserved before it is bound: who was not bound to it does not hold it.
+  if (unique.kind === 'user-identity') {
+    const { state } = await handler.load(userDecider, { tenantId: unique.tenantId, id: ownerId });
+    if (state.status === 'none' || state.status === 'removed' || state.identity === null) return false;
+    return identityKey(state.identity) === unique.value;
+  }
+  if (unique.kind === 'account-identity') {
+    const { state } = await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
+    return state.status !== 'none' && state.identity !== null && identityKey(state.identity) === unique.value;
   }
   const { state } =
     unique.kind === 'tenant-slug'
@@ -66,7 +90,7 @@ export const reserve = async (
     cause,
   );
   if (!isRefusal(reserved)) return undefined;
-  return { ...reserved, field: unique.kind === 'tenant-slug' ? 'slug' : 'email' };
+  return { ...reserved, field: fields[unique.kind] };
 };
 
 /** The id of the tenant or account that holds a value; null when nobody does. */

@@ -9,6 +9,7 @@ import { addressOf } from '../address.ts';
 import { bearerToken } from '../credentials.ts';
 import { identify } from '../identify/index.ts';
 import { methodNotAllowed, requestIdOf } from '../problem.ts';
+import type { RouteDeclaration } from '../route.ts';
 import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import type { ApiContext } from './context.ts';
 import { documentById } from './documents.ts';
@@ -21,6 +22,13 @@ export type GraphqlParts = Omit<ApiContext, 'requestId' | 'address' | 'browser' 
   /** Whether browsers are shown GraphiQL. */
   readonly graphiql: boolean;
 };
+
+/** Where it is; what a caller needs, each field says for itself. */
+export const graphqlRoute = {
+  methods: ['POST'],
+  path: '/graphql',
+  access: 'perField',
+} as const satisfies RouteDeclaration;
 
 const bodyBytes = 1_000_000;
 /** Levels of JSON in a body: deeper than any input of the schema. */
@@ -79,7 +87,7 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
   const { graphiql, ...shared } = parts;
   const yoga = createYoga<ApiContext>({
     schema,
-    graphqlEndpoint: '/graphql',
+    graphqlEndpoint: graphqlRoute.path,
     graphiql: graphiql ? { title: 'Muster', subscriptionsProtocol: 'SSE' } : false,
     landingPage: false,
     logging: false,

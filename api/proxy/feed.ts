@@ -7,9 +7,10 @@ import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
 import { type MailVerdictRow, mailVerdictsSince } from '../../projections/mail.ts';
-import { bearerToken, type ProxyCredential } from '../credentials.ts';
+import { bearerToken, type ProxyCredential, streamCheckMs } from '../credentials.ts';
 import { followRows } from '../follow.ts';
 import { identifyProxy } from '../identify/proxy.ts';
+import type { RouteDeclaration } from '../route.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
 export interface ProxyFeedParts {
@@ -22,10 +23,15 @@ export interface ProxyFeedParts {
   readonly checkMs?: number;
 }
 
+/** Where it is, and what its caller needs. */
+export const proxyFeedRoute = {
+  methods: ['GET'],
+  path: '/proxy/v1/feed',
+  access: 'proxy',
+} as const satisfies RouteDeclaration;
+
 /** The contract promises a line every 15 s. */
 const defaultHeartbeatMs = 10_000;
-/** With the two seconds for which credentials are believed, a revoked proxy is cut off within five. */
-const defaultCheckMs = 2500;
 const rowsAtOnce = 500;
 /** A reason is one or a few sentences; the contract ends them here. */
 const longestReason = 4000;
@@ -77,7 +83,7 @@ const sameProxy = (a: ProxyCredential, b: ProxyCredential | null): boolean =>
 
 /** The handler. The tenant is the credential's: nothing in the request can name another. */
 export const proxyFeed =
-  ({ deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = defaultCheckMs }: ProxyFeedParts) =>
+  ({ deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = streamCheckMs }: ProxyFeedParts) =>
   async (req: Request, res: Response): Promise<void> => {
     const token = bearerToken(req);
     const credential = await identifyProxy(deps, token);

@@ -7,9 +7,19 @@ import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
 import { line, time } from '../text.ts';
 
+/** Kinds of values that are unique. An identity is somebody at an identity provider. */
+export const reservedKind = z.enum([
+  'tenant-slug',
+  'account-email',
+  'user-email',
+  'account-identity',
+  'user-identity',
+]);
+export type ReservedKind = z.infer<typeof reservedKind>;
+
 export const reservationEvents = defineEvents('reservation', {
   ValueReserved: z.strictObject({
-    kind: z.enum(['tenant-slug', 'account-email', 'user-email']),
+    kind: reservedKind,
     ownerId: line(64),
     reservedAt: time,
   }),

@@ -262,13 +262,3 @@ test('the feed of events is for administrators, four at once', async () => {
   assert.equal(fifth.status, 503);
   for (const feed of [...open, fifth]) feed.close();
 });
-
-test('the feed of events ends with its session', { timeout: 60_000 }, async () => {
-  const third = await stage.tenant('third');
-  const feed = await events(third.client.token);
-  assert.equal(feed.status, 200);
-  await feed.next();
-  const { tenantId } = third;
-  await stage.operator.mutate('suspendTenant', { tenantId, reason: 'x' }, 'TenantPayload', 'pending');
-  while ((await feed.next()) !== undefined);
-});

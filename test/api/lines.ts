@@ -45,7 +45,11 @@ export const openReading = (
           await new Promise<void>((ring) => {
             wake = ring;
           });
-        return pieces.shift() ?? (rest === '' ? undefined : rest);
+        const piece = pieces.shift();
+        if (piece !== undefined || rest === '') return piece;
+        const ending = rest;
+        rest = '';
+        return ending;
       };
       resolve({
         status: res.statusCode ?? 0,
