@@ -125,20 +125,41 @@ export const instanceShape = {
   ews: z
     .strictObject({
       enabled: z.boolean().default(false).describe('Whether subscriptions of Exchange Web Services pass.'),
-      pushHosts: z.array(z.string().min(1)).max(100).default([]).describe('Hosts that Exchange may push to.'),
+      pushHosts: z
+        .array(z.string().min(1))
+        .max(100)
+        .default([])
+        .describe('Hosts (`name` or `name:port`) that Exchange may push to.'),
     })
     .default({ enabled: false, pushHosts: [] })
     .describe('Exchange Web Services; all else of them is refused.'),
-  traveler: z.boolean().default(false).describe('Whether the paths of HCL Traveler clients pass.'),
+  traveler: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the paths of HCL Traveler clients pass. Requests that name no device cannot be verified.',
+    ),
   mailClients: z
     .union([z.literal('all'), z.array(z.string().min(1).max(200)).min(1).max(100)])
     .default('all')
-    .describe('Mail apps that are let through: `all`, or patterns of their User-Agent.'),
-  containerOnly: z.boolean().default(false).describe("Whether only the container's own mail app passes."),
+    .describe(
+      'Mail apps that are let through: `all`, or patterns of their User-Agent, `*` for any characters.',
+    ),
+  containerOnly: z
+    .boolean()
+    .default(false)
+    .describe("Whether only the container's own mail app passes. Needs `containerUserAgents`."),
+  containerUserAgents: z
+    .array(z.string().min(1).max(200))
+    .max(100)
+    .default([])
+    .describe("Patterns of the User-Agents of the container's mail app, `*` for any characters."),
   blockAnswer: z
     .enum(['http-403', 'wbxml-129'])
     .default('http-403')
-    .describe('How a block is told to the mail app.'),
+    .describe(
+      'How a block is told to the mail app: HTTP 403, or status 129 in the body where the app speaks ActiveSync 14.0 or later.',
+    ),
   trustedProxies: z
     .array(cidr)
     .max(100)
@@ -153,11 +174,6 @@ export const instanceShape = {
 /** Settings that no code obeys yet. A setting that is taken and not obeyed would let through what it should stop. */
 const notYet: Readonly<Record<string, (instance: z.output<z.ZodObject<typeof instanceShape>>) => boolean>> = {
   clientCertificates: ({ clientCertificates }) => clientCertificates !== undefined,
-  'ews.enabled': ({ ews }) => ews.enabled,
-  traveler: ({ traveler }) => traveler,
-  mailClients: ({ mailClients }) => mailClients !== 'all',
-  containerOnly: ({ containerOnly }) => containerOnly,
-  blockAnswer: ({ blockAnswer }) => blockAnswer !== 'http-403',
   trustedProxies: ({ trustedProxies }) => trustedProxies.length > 0,
 };
 
@@ -170,6 +186,14 @@ export const instanceSchema = z
   .refine((instance) => instance.clientCertificates === undefined || instance.tls !== undefined, {
     path: ['clientCertificates'],
     message: 'needs tls',
+  })
+  .refine((instance) => !instance.containerOnly || instance.containerUserAgents.length > 0, {
+    path: ['containerOnly'],
+    message: 'needs containerUserAgents',
+  })
+  .refine((instance) => !instance.ews.enabled || instance.ews.pushHosts.length > 0, {
+    path: ['ews', 'enabled'],
+    message: 'needs pushHosts',
   })
   .refine((instance) => !instance.proxyProtocol || instance.trustedProxies.length > 0, {
     path: ['proxyProtocol'],

@@ -3,13 +3,11 @@ import type { Rule } from '../question.ts';
 
 export const stale: Rule = {
   name: 'stale',
-  judge: ({ tableAgeMs, maxAgeMs }) => {
-    if (tableAgeMs === null)
-      return { allow: false, reason: 'no verdicts have been received from the server yet' };
-    if (tableAgeMs <= maxAgeMs) return null;
-    return {
-      allow: false,
-      reason: `the server has not confirmed the verdicts for ${Math.floor(tableAgeMs / 60_000)} minutes`,
-    };
-  },
+  judge: ({ tableAgeMs, maxAgeMs }) =>
+    tableAgeMs === null || tableAgeMs <= maxAgeMs
+      ? null
+      : {
+          allow: false,
+          reason: `the server has not confirmed the verdicts for ${Math.floor(tableAgeMs / 60_000)} minutes`,
+        },
 };

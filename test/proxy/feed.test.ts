@@ -157,7 +157,7 @@ test('a feed that does not begin with a snapshot is not believed', async (t) => 
   feed.stage.lines = () => [{ kind: 'position', position: '5' }];
   const proxy = await openProxy(t, { backend: { url: 'http://127.0.0.1:9' }, serverUrl: feed.url });
   await feed.connected(2);
-  assert.equal((await post(proxy.port)).headers.get('x-muster-reason'), 'stale');
+  assert.equal((await post(proxy.port)).headers.get('x-muster-reason'), 'unready');
 });
 
 test('a silent feed is given up and asked again', async (t) => {
@@ -288,7 +288,7 @@ for (const [name, damage] of [
     writeFileSync(first.stateFile, damage(text));
     const second = await openProxy(t, settings);
     await second.until(({ level, msg }) => level === 50 && /unusable/.test(msg));
-    assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'stale');
+    assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'unready');
   });
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { basic, openStage, post, raw, syncTarget } from './stage.ts';
+import { basic, easBody, openStage, post, raw, syncTarget } from './stage.ts';
 
 const auth = `Authorization: ${basic('alice')}\r\n`;
 const request = (parts: { line?: string; head?: string; body?: string }) =>
@@ -154,7 +154,10 @@ test('hostile requests are refused, one by one, and never reach the mail server'
 
 test('a request smuggled in the body of another stays a body', async (t) => {
   const { mail, proxy } = await openStage(t);
-  const inner = request({ line: `POST ${syncTarget.replace('ABC123', 'EVIL')} HTTP/1.1` });
+  const inner = easBody(
+    'Sync',
+    request({ line: `POST ${syncTarget.replace('ABC123', 'EVIL')} HTTP/1.1` }),
+  ).toString('latin1');
   const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`;
   assert.match(
     await raw(proxy.port, request({ head: 'Transfer-Encoding: chunked\r\n', body: chunk })),

@@ -292,6 +292,18 @@ export const basic = (user: string, encoding: BufferEncoding = 'utf8') =>
 export const syncTarget =
   '/Microsoft-Server-ActiveSync?Cmd=Sync&User=alice&DeviceId=ABC123&DeviceType=iPhone';
 
+const rootTags = {
+  Sync: '03016a0045',
+  FolderSync: '03016a00000756',
+  Ping: '03016a00000d45',
+  Provision: '03016a00000e45',
+  SendMail: '03016a00001545',
+} as const;
+
+/** A body that starts as `command` does; what follows is nobody's business but the mail server's. */
+export const easBody = (command: keyof typeof rootTags, rest: Buffer | string = '\x01'): Buffer =>
+  Buffer.concat([Buffer.from(rootTags[command], 'hex'), Buffer.from(rest as string, 'latin1')]);
+
 /** One request written byte for byte; answers everything that came back until the other side closed. */
 export const raw = async (port: number, text: string | Buffer): Promise<string> => {
   const socket = connect(port, '127.0.0.1');
