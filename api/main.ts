@@ -24,6 +24,7 @@ import { openDenials } from './denials.ts';
 import { deviceRoutes } from './device/main.ts';
 import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
+import type { MailExplainer } from './proxy/explain.ts';
 import { openDoor } from './sign-in/door.ts';
 
 /** The running server. */
@@ -38,6 +39,8 @@ export interface RunningApi {
 export interface Extra {
   /** The projector, for /readyz; without it another process is taken to project. */
   readonly projections?: { state(): ProjectorState };
+  /** The EAS proxy's rules, for explainMailAccess. */
+  readonly explainMail?: MailExplainer;
 }
 
 const devicePrefix = '/device/v1/';
@@ -75,6 +78,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     denials,
     issuers,
     stopping: stopping.signal,
+    explainMail: extra.explainMail,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),
     secure: tls !== undefined,

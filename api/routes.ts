@@ -8,6 +8,7 @@ import { deviceRouteTable } from './device/main.ts';
 import { eventFeedRoute } from './events/feed.ts';
 import { graphqlRoute } from './graphql/server.ts';
 import { proxyFeedRoute } from './proxy/feed.ts';
+import { proxyStatusRoute } from './proxy/status.ts';
 import type { RouteDeclaration } from './route.ts';
 import { singleSignOnRoutes } from './sign-in/oidc/routes.ts';
 
@@ -16,6 +17,7 @@ export const routes: readonly RouteDeclaration[] = [
   ...adminRoutes,
   eventFeedRoute,
   proxyFeedRoute,
+  proxyStatusRoute,
   ...deviceRouteTable,
   ...singleSignOnRoutes,
   ...statusRoutes,

@@ -11,6 +11,7 @@ import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
 import * as projections from '../projections/main.ts';
 import * as workers from '../workers/main.ts';
+import { explainMail } from './explain-mail.ts';
 import { announce, findRunning, withdraw } from './running.ts';
 
 /** A running server. `failed` resolves when a part of it cannot go on. */
@@ -50,7 +51,7 @@ export const startServer = async (config: ServerConfig, log: Logger): Promise<Ru
     const readSide = keep(await projections.start(config, deps));
     const operator = await bootstrapOperator(deps);
     const jobs = keep(await workers.start(config, deps));
-    const { url } = keep(await api.start(config, deps, { projections: readSide }));
+    const { url } = keep(await api.start(config, deps, { projections: readSide, explainMail }));
     announce(dataDir, {
       pid: process.pid,
       url,

@@ -127,6 +127,20 @@ export const mailVerdictsSince = (
       where changed_position > ${position.toString()}::bigint order by changed_position limit ${limit}`,
   );
 
+/** Verdicts on the devices that present this EAS id, without regard to case; a handful at most. */
+export const mailVerdictsOfEasId = (
+  sql: Sql,
+  tenantId: TenantId,
+  easDeviceId: string,
+): Promise<readonly MailVerdictRow[]> =>
+  asTenant(
+    sql,
+    tenantId,
+    (tx) => tx<MailVerdictRow[]>`
+      select ${tx.unsafe(columns)} from read.mail_verdicts
+      where upper(eas_device_id) = upper(${easDeviceId}) order by changed_position desc limit 20`,
+  );
+
 /** All verdicts of the tenant by device id, for a proxy's first snapshot. */
 export const listMailVerdicts = (
   sql: Sql,

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
+import type { AccessEntry } from './access-log.ts';
 import { answerJson, answerXml, type OwnAnswer } from './autodiscover.ts';
 import { clientProblem } from './clients.ts';
 import type { InstanceConfig } from './config.ts';
@@ -23,7 +24,7 @@ import type { Decision, Question } from './question.ts';
 import { linger, refuse } from './refuse.ts';
 import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
-import { readSpace, type Space, type Target } from './target.ts';
+import { readSpace, type Target } from './target.ts';
 import { peekBytes } from './wbxml.ts';
 import { maxXmlBytes } from './xml.ts';
 
@@ -37,7 +38,12 @@ export interface GateParts {
   readonly held: HeldRequests;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Told of every request once it is over. */
+  readonly observe: (entry: AccessEntry) => void;
 }
+
+/** What a question is made of besides the request. */
+export type QuestionParts = Pick<GateParts, 'known' | 'clock' | 'maxAgeMs'>;
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
 const bodyIdleMs = 120_000;
@@ -55,6 +61,9 @@ interface Reading {
   readonly expectsContinue: boolean;
   readonly startedAt: number;
 }
+
+/** What of a reading a question is made of. */
+export type Asked = Pick<Ruled, 'method' | 'headers' | 'target' | 'credential' | 'clientProblem'>;
 
 /** A request that rules decide. */
 type Ruled = Reading & { readonly target: Exclude<Target, { readonly space: 'autodiscover' }> };
@@ -82,11 +91,9 @@ export const openGate =
     const walked = isRuled(reading) ? walk(parts, reading) : discover(parts, reading);
     walked.catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
-      refuseIt(parts, reading, {
-        allow: false,
-        rule: 'internal',
-        reason: 'something went wrong in the proxy',
-      });
+      const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
+      refuseIt(parts, reading, failed);
+      logRequest(parts, reading, failed, null);
     });
   };
 
@@ -116,7 +123,7 @@ const read = (
 
 const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
   let looked = needsEarlyLook(reading) ? await look(parts, reading) : null;
-  const decideNow = () => decide(ask(parts, reading, looked));
+  const decideNow = () => decide(questionOf(parts, reading, looked));
   let decision = decideNow();
   // A body is asked for and looked at only when nothing else refuses it.
   if (decision.allow && looked === null && needsLook(reading)) {
@@ -133,7 +140,11 @@ const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
-const ask = ({ maxAgeMs, known, clock }: GateParts, reading: Ruled, looked: Looked | null): Question => {
+export const questionOf = (
+  { maxAgeMs, known, clock }: QuestionParts,
+  reading: Asked,
+  looked: Pick<Looked, 'command' | 'problem'> | null,
+): Question => {
   const { method, headers, target, credential } = reading;
   const keys = easKeys(target.request);
   const namesNoDevice = target.space === 'ews' || keys[0] === placeholderId;
@@ -154,7 +165,7 @@ const ask = ({ maxAgeMs, known, clock }: GateParts, reading: Ruled, looked: Look
 };
 
 /** Only a POST has a body: servers disagree on what one behind another method means. */
-const strayBody = ({ method, headers }: Reading): string | null =>
+const strayBody = ({ method, headers }: Pick<Reading, 'method' | 'headers'>): string | null =>
   method !== 'POST' && hasBody(headers.values) ? `${method} has no body` : null;
 
 const easKeys = (eas: EasRequest | Unreadable): readonly string[] =>
@@ -326,27 +337,39 @@ const refuseIt = ({ instance }: GateParts, reading: Reading, decision: Decision)
   );
 };
 
-/** The protocols that have a log of their own kind beside ActiveSync. */
-const spaceOf = (space: Space | 'autodiscover') => (space === 'eas' ? {} : { space });
+/** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */
+const carried = new WeakMap<Socket, { bytesIn: number; bytesOut: number }>();
+const takeCarried = (socket: Socket): { bytesIn: number; bytesOut: number } => {
+  const before = carried.get(socket);
+  const now = { bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
+  carried.set(socket, now);
+  return { bytesIn: now.bytesIn - (before?.bytesIn ?? 0), bytesOut: now.bytesOut - (before?.bytesOut ?? 0) };
+};
 
-const logRequest = ({ log }: GateParts, reading: Reading, decision: Decision, fault: string | null): void => {
+const logRequest = (
+  { observe, instance }: GateParts,
+  reading: Reading,
+  decision: Decision,
+  fault: string | null,
+): void => {
   const { target, credential, res, socket, method, startedAt } = reading;
   const request = !('request' in target) || 'unreadable' in target.request ? null : target.request;
-  log.info(
-    {
-      user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
-      deviceId: request?.deviceId ?? null,
-      cmd: request?.command ?? null,
-      method,
-      ...spaceOf(target.space),
-      decision: decision.allow ? 'allow' : 'deny',
-      rule: decision.rule,
-      reason: decision.reason,
-      status: res.headersSent ? res.statusCode : null,
-      durationMs: Math.round(performance.now() - startedAt),
-      remote: socket.remoteAddress ?? null,
-      ...(fault === null ? {} : { fault }),
-    },
-    'request',
-  );
+  const { bytesIn, bytesOut } = takeCarried(socket);
+  observe({
+    instance: instance.name,
+    client: socket.remoteAddress ?? null,
+    method,
+    protocol: target.space,
+    cmd: request?.command ?? null,
+    user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
+    deviceId: request?.deviceId ?? null,
+    decision: decision.allow ? 'allow' : 'deny',
+    rule: decision.rule,
+    reason: decision.reason,
+    status: res.headersSent ? res.statusCode : null,
+    durationMs: Math.round(performance.now() - startedAt),
+    bytesIn,
+    bytesOut,
+    fault,
+  });
 };

@@ -9,13 +9,18 @@ import type { Logger } from '../platform/log.ts';
 import { type Health, healthOf } from './admin.ts';
 import { loadCertificate, readNamed } from './certificate.ts';
 import type { InstanceConfig, ProxyConfig } from './config.ts';
+import { type ExplainInput, type Explanation, explain } from './explain.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
 import { close, listen, openListener } from './listener.ts';
+import type { InstanceFigures } from './metrics.ts';
+import { figuresOf, type Operations } from './operations.ts';
 import { keepCertificate } from './reload.ts';
+import type { ReportTiming } from './report.ts';
 import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
+import type { Trust } from './trust.ts';
 
 /** What an instance takes from its process. */
 export interface InstanceParts {
@@ -24,7 +29,9 @@ export interface InstanceParts {
   readonly index: number;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly operations: Pick<Operations, 'observe' | 'reportTo'>;
   readonly timing?: Partial<FeedTiming> | undefined;
+  readonly reportTiming?: Partial<ReportTiming> | undefined;
 }
 
 /** An instance that accepts requests. */
@@ -32,6 +39,9 @@ export interface RunningInstance {
   readonly name: string;
   readonly port: number;
   readonly health: () => Health;
+  readonly figures: () => InstanceFigures;
+  /** What would be decided now, and why. */
+  readonly explain: (input: ExplainInput) => Explanation;
   /** Reads the certificate again; the old one stays when the new one cannot be used. */
   readonly reload: () => Promise<void>;
   /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
@@ -45,15 +55,19 @@ const recheckMs = 30_000;
 export const instanceDir = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
   join(config.stateDir, name);
 
+/** The file of its verdicts. */
+export const stateFileOf = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
+  join(instanceDir(config, name), 'verdicts');
+
 /** Starts one. Throws `config-invalid` when a file cannot be read or its address cannot be listened on. */
 export const startInstance = async (parts: InstanceParts): Promise<RunningInstance> => {
-  const { config, index, clock } = parts;
+  const { config, index, clock, operations } = parts;
   const instance = config.instances[index] as InstanceConfig;
   const log = parts.log.child({ instance: instance.name });
   const fieldOf = (setting: string): string => `instances[${index}].${setting}`;
   const folder = instanceDir(config, instance.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const stateFile = join(folder, 'verdicts');
+  const stateFile = stateFileOf(config, instance.name);
   const shown =
     instance.tls === undefined
       ? undefined
@@ -70,8 +84,9 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     allowAny: instance.backend.allowAnyCertificate,
   });
   const maxAgeMs = config.maxAgeSeconds * 1000;
-  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock });
-  const server = openListener(shown?.options, gate, log);
+  const { observe } = operations;
+  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, observe });
+  const server = openListener(shown?.options, gate, { instance: instance.name, log, observe });
   const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
   const kept =
     instance.tls === undefined || shown === undefined
@@ -85,13 +100,14 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
           clock,
           log,
         });
+  const trust: Trust = { ca: serverCa, pin: config.serverPin, allowAny: config.allowAnyServerCertificate };
   const feed = followFeed({
     known,
     clock,
     log,
     serverUrl: config.serverUrl,
     serverToken: instance.serverToken,
-    trust: { ca: serverCa, pin: config.serverPin, allowAny: config.allowAnyServerCertificate },
+    trust,
     timing: parts.timing,
     onVerdicts: (easIds) => {
       held.recheck(easIds);
@@ -126,7 +142,23 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     ...healthOf(known, clock(), maxAgeMs),
     ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
   });
-  return { name: instance.name, port, stop, health, reload: async () => kept?.reload() };
+  const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
+  operations.reportTo({
+    serverUrl: config.serverUrl,
+    serverToken: instance.serverToken,
+    trust,
+    figures,
+    timing: parts.reportTiming,
+  });
+  return {
+    name: instance.name,
+    port,
+    stop,
+    health,
+    figures,
+    explain: (input) => explain({ known, clock, maxAgeMs, instance }, input),
+    reload: async () => kept?.reload(),
+  };
 };
 
 const endLongPolls = (held: HeldRequests): void => {

@@ -9,6 +9,7 @@ import type { ProjectionWaiter } from '../../projections/await.ts';
 import type { AccountCredential, Credential, Credentials, Member, UserCredential } from '../credentials.ts';
 import type { DeadJobs } from '../dead-jobs.ts';
 import type { Denials } from '../denials.ts';
+import type { MailExplainer } from '../proxy/explain.ts';
 import type { Browser } from '../sign-in/browser.ts';
 import type { Door } from '../sign-in/door.ts';
 
@@ -22,6 +23,8 @@ export interface ApiContext {
   /** Whose licence keys are trusted. */
   readonly issuers: Issuers;
   readonly door: Door;
+  /** Says how EAS proxies decide; undefined where none of their code is at hand. */
+  readonly explainMail: MailExplainer | undefined;
   readonly requestId: string;
   /** IP address of the caller. */
   readonly address: string;

@@ -7,6 +7,7 @@ import { name } from '../../domain/text.ts';
 import { hashSecret, newId, newSecret } from '../../platform/new-id.ts';
 import { findProxy, listProxies, type ProxyRow } from '../../projections/proxies.ts';
 import { proxyToken } from '../identify/proxy.ts';
+import { findProxyState, type StoredProxyState } from '../vault/proxy-states.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { signedIn } from './context.ts';
@@ -23,8 +24,62 @@ builder.node(EasProxy, {
     name: t.exposeString('name'),
     status: t.expose('status', { type: ProxyStatus }),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
+    state: t.field({
+      type: ProxyStateType,
+      nullable: true,
+      description: 'How it was when it last reported. Null: it never did.',
+      resolve: async ({ proxyId: id }, _args, { deps, ...context }) => {
+        const found = await findProxyState(deps.sql, signedIn(context).tenantId, id);
+        return found === null ? null : { ...found, now: deps.clock() };
+      },
+    }),
   }),
 });
+
+/** A report goes out every 15 s; after three that are missing something is wrong. */
+const lostAfterMs = 60_000;
+
+const ProxyStateType = builder
+  .objectRef<StoredProxyState & { readonly now: number }>('ProxyState')
+  .implement({
+    description: 'What a proxy tells of itself every few seconds.',
+    fields: (t) => ({
+      reportedAt: t.expose('reportedAt', { type: 'DateTime' }),
+      contactLost: t.boolean({
+        description: 'Whether it has not reported for a minute.',
+        resolve: ({ reportedAt, now }) => now - Date.parse(reportedAt) > lostAfterMs,
+      }),
+      version: t.exposeString('version'),
+      startedAt: t.expose('startedAt', { type: 'DateTime' }),
+      position: t.exposeString('position', {
+        nullable: true,
+        description: 'Position in the log up to which it knows mail verdicts.',
+      }),
+      lagSeconds: t.int({
+        nullable: true,
+        description: 'Since its verdicts were last confirmed. Null: never.',
+        resolve: ({ lagSeconds, reportedAt, now }) =>
+          lagSeconds === null
+            ? null
+            : lagSeconds + Math.max(0, Math.round((now - Date.parse(reportedAt)) / 1_000)),
+      }),
+      connected: t.exposeBoolean('connected', { description: 'Whether it followed its feed.' }),
+      stale: t.exposeBoolean('stale', {
+        description: 'Whether it let nobody through because its verdicts were too old or missing.',
+      }),
+      devices: t.exposeInt('devices'),
+      heldRequests: t.exposeInt('heldRequests'),
+      denials: t.exposeInt('denials', { description: 'Requests refused since it started.' }),
+      certificateExpiresAt: t.expose('certificateExpiresAt', {
+        type: 'DateTime',
+        nullable: true,
+        description: 'Of its listener. Null: it speaks no TLS itself.',
+      }),
+      allowsAnyServerCertificate: t.exposeBoolean('allowsAnyServerCertificate', {
+        description: 'Whether it takes the server’s certificate unchecked.',
+      }),
+    }),
+  });
 
 builder.queryField('proxies', (t) =>
   t.field({
@@ -45,7 +100,7 @@ const TokenPayload = builder.objectRef<Credentialed>('ProxyTokenPayload').implem
   interfaces: [EffectInterface],
   fields: (t) => ({
     token: t.exposeString('token', {
-      description: 'MUSTER_PROXY_TOKEN of the proxy. Shown this once: only a digest of it is kept.',
+      description: 'The serverToken of the proxy. Shown this once: only a digest of it is kept.',
     }),
     proxy: t.field({
       type: EasProxy,

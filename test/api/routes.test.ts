@@ -9,7 +9,7 @@ import { type AppParts, openApp } from '../../api/app.ts';
 import { routes } from '../../api/routes.ts';
 import { type Caller, castOf, documented, everybody, needsOf, promisedTo } from './cast.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, type World } from './world.ts';
+import { makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -42,6 +42,7 @@ const requests: Readonly<
   '/admin/v1/handouts/:id/codes.csv': async () => ({ id: world.handoutId }),
   '/events/v1/feed': async () => ({}),
   '/proxy/v1/feed': async () => ({}),
+  '/proxy/v1/status': async () => ({ type: 'application/json', body: JSON.stringify(proxyReport()) }),
   '/device/v1/sync': async () => ({ type: 'application/json', body: '{"checkInId":"routes"}' }),
   '/device/v1/enroll': async () => {
     const { code } = await acme.client.mutate('createEnrolment', {}, 'CreateEnrolmentPayload', 'code');

@@ -329,7 +329,7 @@ test('/healthz answers over HTTP on a listener of its own: 200 with verdicts, 50
   await feed.connected(2);
   now += 86_400_001;
   assert.equal((await ask('/healthz')).status, 503);
-  assert.equal((await ask('/metrics')).status, 404);
+  assert.equal((await ask('/other')).status, 404);
   assert.equal((await post(proxy.port, { method: 'GET', target: '/healthz' })).status, 403);
 });
 

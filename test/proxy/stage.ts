@@ -157,9 +157,21 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
     linesFor: undefined as
       | ((asked: { readonly authorization: string | undefined }) => readonly object[])
       | undefined,
+    /** Bodies of the status reports, each with the credential it came with. */
+    // biome-ignore lint/suspicious/noExplicitAny: tests look into reports field by field.
+    reports: [] as any[],
     connections: [] as { res: ServerResponse; after: string | null; authorization: string | undefined }[],
   };
   const { url, server, sockets } = await serve(t, (req, res) => {
+    if (req.url === '/proxy/v1/status') {
+      void readAll(req).then((body) => {
+        const { authorization } = req.headers;
+        stage.reports.push({ ...JSON.parse(body.toString('utf8')), authorization });
+        res.writeHead(204).end();
+        events.emit('report');
+      });
+      return;
+    }
     const after = new URL(req.url ?? '', 'http://x').searchParams.get('after');
     stage.connections.push({ res, after, authorization: req.headers.authorization });
     res.writeHead(stage.status, { 'content-type': 'application/x-ndjson' });
@@ -177,7 +189,15 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
     while (stage.connections.length < count) await once(events, 'connection');
     return stage.connections[count - 1] as (typeof stage.connections)[number];
   };
-  return { url, server, sockets, stage, send, connected };
+  /** The first report that matches. */
+  const reported = async (matches: (report: (typeof stage.reports)[number]) => boolean) => {
+    for (;;) {
+      const found = stage.reports.find(matches);
+      if (found) return found;
+      await once(events, 'report');
+    }
+  };
+  return { url, server, sockets, stage, send, connected, reported };
 };
 
 export const token = 'proxy-token-0123456789';
@@ -201,6 +221,7 @@ const shared = new Set([
   'adminPort',
   'maxAgeSeconds',
   'drainSeconds',
+  'log',
 ]);
 
 /** The settings of a proxy with one instance, `mail`, from settings of both kinds in one object. */
