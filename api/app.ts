@@ -10,7 +10,6 @@ import { eventFeed } from './events/feed.ts';
 import { type GraphqlParts, graphqlHandlers } from './graphql/server.ts';
 import { readiness } from './health.ts';
 import { type MethodFault, methodNotAllowed, requestIdOf, sendProblem, statusOf } from './problem.ts';
-import { proxyFeed } from './proxy/feed.ts';
 
 export interface AppParts extends GraphqlParts {
   readonly projector: { state(): ProjectorState } | undefined;
@@ -77,7 +76,6 @@ export const openApp = (parts: AppParts): Express => {
   app.set('query parser', 'simple');
   app.use(securityHeaders(parts.secure));
   app.all('/graphql', ...graphqlHandlers(parts));
-  app.all('/proxy/v1/feed', only('GET'), proxyFeed({ deps, waiter, stopping }));
   app.all('/events/v1/feed', only('GET'), eventFeed({ deps, credentials, config, stopping }));
   addAdminRoutes(app, { deps, credentials, config, denials: parts.denials, stopping });
   app.all('/healthz', only('GET', 'HEAD'), (_req, res) => void res.json({ alive: true }));

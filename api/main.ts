@@ -23,12 +23,15 @@ import { openDenials } from './denials.ts';
 import { deviceRoutes } from './device/main.ts';
 import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
+import { type FeedInfo, type RunningFeed, startFeed } from './proxy/main.ts';
 import { openDoor } from './sign-in/door.ts';
 
 /** The running server. */
 export interface RunningApi {
   readonly url: string;
   readonly port: number;
+  /** Where EAS proxies follow; undefined when no port was configured for that. */
+  readonly proxyFeed: FeedInfo | undefined;
   /** Ends streams, lets requests finish for a bounded time, and closes what was opened here. */
   stop(): Promise<void>;
 }
@@ -62,6 +65,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     mailer: smtpUrl === undefined ? undefined : openMailer(smtpUrl, mailFrom),
     listensAt: () => url,
   });
+  let feed: RunningFeed | undefined;
   const app = openApp({
     config,
     door,
@@ -72,6 +76,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     denials,
     issuers,
     stopping: stopping.signal,
+    proxyFeed: () => feed,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),
     secure: tls !== undefined,
@@ -90,10 +95,12 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   server.keepAliveTimeout = 65_000;
   const close = async () => {
     stopping.abort();
-    await stopServer(server);
+    await Promise.all([stopServer(server), feed?.stop()]);
     await Promise.all([waiter.close(), deadJobs.close(), denials.close(), door.close()]);
   };
   try {
+    const { secrets } = credentials;
+    feed = await startFeed({ deps, waiter, secrets, stopping: stopping.signal, config });
     await listen(server, config);
   } catch (error) {
     await close();
@@ -103,5 +110,5 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   url = `${tls ? 'https' : 'http'}://${host}:${port}`;
   log.info({ url }, 'serving');
-  return { url, port, stop: close };
+  return { url, port, proxyFeed: feed, stop: close };
 };

@@ -12,14 +12,13 @@ import { stopSignal } from './signals.ts';
 interface Options {
   readonly backend?: string;
   readonly server?: string;
-  readonly token?: string;
   readonly host?: string;
   readonly port?: string;
   readonly state?: string;
 }
 
 /** What a proxy cannot do without, by the variable that names it. */
-const required = ['backendUrl', 'serverUrl', 'serverToken'] as const;
+const required = ['backendUrl', 'serverUrl'] as const;
 
 /** The proxy's own configuration from the settings; reports every missing one together. */
 const configOf = (settings: ProxySettings): ProxyConfig => {
@@ -42,10 +41,9 @@ const serve = async (options: Options): Promise<void> => {
   const settings = readConfig(proxySettings, {
     backendUrl: options.backend,
     serverUrl: options.server,
-    serverToken: options.token,
     listenHost: options.host,
     listenPort: options.port,
-    stateFile: options.state,
+    stateDir: options.state,
   });
   const config = configOf(settings);
   const log = openLog({ level: settings.logLevel, name: 'proxy' });
@@ -66,8 +64,7 @@ export const proxyCommand = (): Command =>
     .description('Start the EAS proxy: only known, compliant devices reach the mail server behind it.')
     .option('--backend <url>', 'address of the mail server (MUSTER_PROXY_BACKEND)')
     .option('--server <url>', 'address of the Muster server (MUSTER_PROXY_SERVER)')
-    .option('--token <token>', 'credential from registerProxy (better: MUSTER_PROXY_TOKEN)')
     .option('--host <address>', 'address to listen on (MUSTER_PROXY_HOST)')
     .option('--port <number>', 'port to listen on (MUSTER_PROXY_PORT)')
-    .option('--state <file>', 'where mail verdicts are kept (MUSTER_PROXY_STATE)')
+    .option('--state <folder>', 'where identity and mail verdicts are kept (MUSTER_PROXY_STATE)')
     .action(serve);

@@ -27,8 +27,8 @@ export type Values<T extends Table> = {
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
 const port = count(0, 65_535);
 const file = z.string().min(1);
-/** Ids separated by commas. */
-const ids = z
+/** Words separated by commas. */
+const names = z
   .string()
   .transform((text) => text.split(',').map((id) => id.trim()))
   .transform((list) => list.filter((id) => id !== ''))
@@ -124,6 +124,39 @@ export const serverSettings = {
     schema: file,
     unit: 'PEM file',
     description: 'Private key of the certificate.',
+  },
+  proxyFeedPort: {
+    env: 'MUSTER_PROXY_FEED_PORT',
+    schema: port,
+    unit: 'TCP port',
+    description:
+      'Port of the listener that EAS proxies follow over mutually authenticated TLS; 0 takes a free one. Unset: no proxy can follow.',
+  },
+  proxyFeedHost: {
+    env: 'MUSTER_PROXY_FEED_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    description: 'Address of that listener.',
+  },
+  proxyFeedNames: {
+    env: 'MUSTER_PROXY_FEED_NAMES',
+    schema: names,
+    default: '',
+    unit: 'host names and addresses, by commas',
+    description:
+      'Names under which proxies reach it: its certificate is made out to them, to this machine’s name and to loopback.',
+  },
+  proxyFeedTlsCertificateFile: {
+    env: 'MUSTER_PROXY_FEED_TLS_CERT',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Certificate chain of your own for it. Unset: an authority in the data folder signs one.',
+  },
+  proxyFeedTlsKeyFile: {
+    env: 'MUSTER_PROXY_FEED_TLS_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Private key of that certificate.',
   },
   logLevel: {
     env: 'MUSTER_LOG_LEVEL',
@@ -232,7 +265,7 @@ export const serverSettings = {
   },
   containerApps: {
     env: 'MUSTER_CONTAINER_APPS',
-    schema: ids,
+    schema: names,
     default: '',
     unit: 'app ids, comma-separated',
     description:
@@ -335,13 +368,7 @@ export const proxySettings = {
   serverUrl: {
     env: 'MUSTER_PROXY_SERVER',
     schema: httpUrl,
-    description: 'Address of the Muster server. Required.',
-  },
-  serverToken: {
-    env: 'MUSTER_PROXY_TOKEN',
-    schema: z.string().min(1),
-    secret: true,
-    description: 'Credential of the proxy, from the registerProxy mutation. Required.',
+    description: 'Address of the Muster server’s listener for proxies (MUSTER_PROXY_FEED_PORT). Required.',
   },
   serverCaFile: {
     env: 'MUSTER_PROXY_SERVER_CA',
@@ -349,19 +376,33 @@ export const proxySettings = {
     unit: 'PEM file',
     description: 'CA of the Muster server, when it is not a public one.',
   },
-  stateFile: {
+  serverPin: {
+    env: 'MUSTER_PROXY_SERVER_PIN',
+    schema: z.string().min(1),
+    unit: 'SHA-256, hex',
+    description:
+      'Instead of a CA: digest of the server’s certificate or public key, or of its authority’s, as GraphQL shows it (proxyFeed).',
+  },
+  allowAnyServerCertificate: {
+    env: 'MUSTER_PROXY_ALLOW_ANY_SERVER',
+    schema: z.enum(['true', 'false']),
+    default: 'false',
+    description: 'Whether any server is taken for the real one. Only for tests: it warns and is reported.',
+  },
+  stateDir: {
     env: 'MUSTER_PROXY_STATE',
     schema: file,
-    default: './data/proxy-state.ndjson',
-    unit: 'file',
-    description: 'Where mail verdicts are kept while the server is away.',
+    default: './data/proxy',
+    unit: 'folder',
+    description: 'Where the proxy’s identity and the mail verdicts are kept.',
   },
   maxAgeSeconds: {
     env: 'MUSTER_PROXY_MAX_AGE',
     schema: count(3600, 31_536_000),
     default: '86400',
     unit: 'seconds',
-    description: 'Age beyond which verdicts are stale and mail is denied.',
+    description:
+      'Age beyond which verdicts are stale: then the tenant’s rule decides, which denies unless it chose otherwise.',
   },
   adminHost: {
     env: 'MUSTER_PROXY_ADMIN_HOST',

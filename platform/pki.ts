@@ -3,7 +3,7 @@
  * Called by the embedded event store; any other part that needs certificates takes them from here. Keys come from
  * node:crypto; node-forge only puts the certificate together (RFC 5280). Reading and judging is left to node:crypto.
  */
-import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto';
+import { generateKeyPair, hash, randomBytes, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
@@ -69,6 +69,23 @@ export const createAuthority = async (commonName: string, now: Date): Promise<Ke
   return { certificate: sign(certificate, privateKey), key: privateKey };
 };
 
+/**
+ * A certificate that signs itself, for a client that is known by that very certificate: valid for ten years, for client
+ * authentication alone.
+ */
+export const createClientIdentity = async (commonName: string, now: Date): Promise<KeyPairPem> => {
+  const { publicKey, privateKey } = await newKey();
+  const certificate = begin(publicKey, commonName, now, new Date(now.getTime() + authorityDays * dayMs));
+  certificate.setIssuer(certificate.subject.attributes);
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: false, critical: true },
+    { name: 'keyUsage', digitalSignature: true, critical: true },
+    { name: 'extKeyUsage', clientAuth: true },
+    { name: 'subjectKeyIdentifier' },
+  ]);
+  return { certificate: sign(certificate, privateKey), key: privateKey };
+};
+
 /** Kinds of subject alternative names (RFC 5280 section 4.2.1.6). */
 const dnsName = 2;
 const ipAddress = 7;
@@ -129,3 +146,11 @@ export const readCertificate = (pem: string): X509Certificate | undefined => {
     return undefined;
   }
 };
+
+/** SHA-256 of a certificate's DER, hex: what names it to the byte. */
+export const certificateSha256 = (certificate: X509Certificate): string =>
+  hash('sha256', certificate.raw, 'hex');
+
+/** SHA-256 of a certificate's public key (SubjectPublicKeyInfo), hex: survives a renewal that keeps the key. */
+export const publicKeySha256 = (certificate: X509Certificate): string =>
+  hash('sha256', certificate.publicKey.export({ type: 'spki', format: 'der' }), 'hex');

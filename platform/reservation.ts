@@ -1,11 +1,12 @@
 /**
  * Keeps values unique that people type at sign-in: a tenant's short name in the installation, an account's and a
- * user's e-mail in its tenant.
- * Called by api/reservation.ts and by jobs that create users.
+ * user's e-mail in its tenant, and the certificate by which a proxy is known in the installation.
+ * Called by api/reservation.ts, api/identify/proxy.ts and by jobs that create users.
  */
 import { createHash } from 'node:crypto';
 import { accountDecider } from '../domain/account/decide.ts';
-import type { TenantId } from '../domain/ids.ts';
+import type { ProxyId, TenantId } from '../domain/ids.ts';
+import { proxyDecider } from '../domain/proxy/decide.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
 import { type ReservationCommand, reservationDecider } from '../domain/reservation/decide.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
@@ -15,9 +16,12 @@ import type { Cause, Handler } from './handle.ts';
 /** The operator tenant's id, the same in every installation: processes that start together create one. */
 export const operatorTenantId = `ten${'0'.repeat(26)}` as TenantId;
 
-/** A value that is unique: a tenant's short name, or an account's or a user's e-mail within `tenantId`. */
+/**
+ * A value that is unique: a tenant's short name, the digest of a proxy's certificate, or an account's or a user's e-mail
+ * within `tenantId`.
+ */
 export type Unique =
-  | { readonly kind: 'tenant-slug'; readonly value: string }
+  | { readonly kind: 'tenant-slug' | 'proxy-certificate'; readonly value: string }
   | {
       readonly kind: 'account-email' | 'user-email';
       readonly value: string;
@@ -25,24 +29,41 @@ export type Unique =
     };
 
 const streamOf = (unique: Unique): { tenantId: TenantId; id: string } => ({
-  tenantId: unique.kind === 'tenant-slug' ? operatorTenantId : unique.tenantId,
+  tenantId: 'tenantId' in unique ? unique.tenantId : operatorTenantId,
   id: createHash('sha256')
     .update(JSON.stringify([unique.kind, unique.value]))
     .digest('hex'),
 });
 
+/** Who holds a certificate: a proxy of a tenant. */
+export const proxyOwner = (tenantId: TenantId, proxyId: ProxyId): string => `${tenantId}_${proxyId}`;
+
+/** The tenant and proxy that proxyOwner named. */
+export const ofProxyOwner = (ownerId: string): { readonly tenantId: TenantId; readonly id: ProxyId } => {
+  const [tenantId, id] = ownerId.split('_') as [TenantId, ProxyId];
+  return { tenantId, id };
+};
+
 const holderExists = async (handler: Handler, unique: Unique, ownerId: string): Promise<boolean> => {
+  if (unique.kind === 'proxy-certificate')
+    return (await handler.load(proxyDecider, ofProxyOwner(ownerId))).state.status === 'active';
   if (unique.kind === 'user-email') {
     const { state } = await handler.load(userDecider, { tenantId: unique.tenantId, id: ownerId });
     // A removed user gives the address back; should that have failed, it is free for the next who asks.
     return state.status !== 'none' && state.status !== 'removed';
   }
-  const { state } =
-    unique.kind === 'tenant-slug'
-      ? await handler.load(tenantDecider, { tenantId: ownerId as TenantId, id: ownerId })
-      : await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
+  const { state } = !('tenantId' in unique)
+    ? await handler.load(tenantDecider, { tenantId: ownerId as TenantId, id: ownerId })
+    : await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
   return state.status !== 'none';
 };
+
+const fieldOf = {
+  'tenant-slug': 'slug',
+  'proxy-certificate': 'certificatePem',
+  'account-email': 'email',
+  'user-email': 'email',
+} as const satisfies Record<Unique['kind'], string>;
 
 /** Reserves a value for an owner about to be created; the refusal `name-taken` when another one has it. */
 export const reserve = async (
@@ -66,10 +87,10 @@ export const reserve = async (
     cause,
   );
   if (!isRefusal(reserved)) return undefined;
-  return { ...reserved, field: unique.kind === 'tenant-slug' ? 'slug' : 'email' };
+  return { ...reserved, field: fieldOf[unique.kind] };
 };
 
-/** The id of the tenant or account that holds a value; null when nobody does. */
+/** Who holds a value: the id of a tenant, account or user, or what proxyOwner makes; null when nobody does. */
 export const holderOf = async (
   handler: Handler,
   unique: Unique,

@@ -73,14 +73,14 @@ const evolve = (known: Known | undefined, event: StoredEvent): Known => {
 
 export const mailProjection: Projection = {
   name: 'mail',
-  version: 1,
+  version: 2,
   categories: ['device'],
   tables: [
     {
       name: 'mail_verdicts',
       columns: `device_id ${key} not null, eas_device_id text, user_email text, access text not null,
         reason text not null, changed_position bigint not null, ${foldedColumns}, primary key (tenant_id, device_id)`,
-      indexes: ['(tenant_id, changed_position)'],
+      indexes: ['(tenant_id, changed_position)', '(tenant_id, upper(eas_device_id))'],
     },
   ],
   apply: (tx, events) =>
@@ -125,6 +125,22 @@ export const mailVerdictsSince = (
     (tx) => tx<MailVerdictRow[]>`
       select ${tx.unsafe(columns)} from read.mail_verdicts
       where changed_position > ${position.toString()}::bigint order by changed_position limit ${limit}`,
+  );
+
+/** Verdicts on the devices of an EAS id, whatever its case; usually one. */
+export const mailVerdictsOfEasId = (
+  sql: Sql,
+  tenantId: TenantId,
+  easDeviceId: string,
+  limit: number,
+): Promise<readonly MailVerdictRow[]> =>
+  asTenant(
+    sql,
+    tenantId,
+    (tx) => tx<MailVerdictRow[]>`
+      select ${tx.unsafe(columns)} from read.mail_verdicts
+      where upper(eas_device_id) = ${easDeviceId.toUpperCase()}
+      order by changed_position desc limit ${limit}`,
   );
 
 /** All verdicts of the tenant by device id, for a proxy's first snapshot. */

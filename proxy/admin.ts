@@ -4,9 +4,9 @@
  */
 import { createServer, type Server } from 'node:http';
 import { isoTime } from '../platform/clock.ts';
-import type { KnownVerdicts } from './table.ts';
+import type { KnownVerdicts, StaleRule } from './table.ts';
 
-/** The state of a proxy; `stale` means that nobody is allowed until the server has been heard again. */
+/** The state of a proxy; `stale`: the server has not been heard for too long, and `staleRule` says what then. */
 export interface Health {
   readonly status: 'ok' | 'stale';
   readonly devices: number;
@@ -14,10 +14,18 @@ export interface Health {
   readonly connected: boolean;
   readonly lastContactAt: string | null;
   readonly stale: boolean;
+  readonly staleRule: StaleRule;
+  /** False: allowAnyServerCertificate is set. */
+  readonly verifiesServer: boolean;
 }
 
 /** Health as of `now` (ms since the epoch). */
-export const healthOf = (known: KnownVerdicts, now: number, maxAgeMs: number): Health => {
+export const healthOf = (
+  known: KnownVerdicts,
+  now: number,
+  maxAgeMs: number,
+  verifiesServer: boolean,
+): Health => {
   const stale = known.contactAt === null || now - known.contactAt > maxAgeMs;
   return {
     status: stale ? 'stale' : 'ok',
@@ -26,6 +34,8 @@ export const healthOf = (known: KnownVerdicts, now: number, maxAgeMs: number): H
     connected: known.connected,
     lastContactAt: known.contactAt === null ? null : isoTime(known.contactAt),
     stale,
+    staleRule: known.staleRule,
+    verifiesServer,
   };
 };
 

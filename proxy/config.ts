@@ -39,17 +39,20 @@ const schema = z
     backendUrl: url.refine(isBackend, `must have no path but ${easPath}`),
     /** PEM of the CA that signed the mail server's certificate; default: the CAs that Node trusts. */
     backendCaFile: file.optional(),
-    /** The Muster server; plain http only on this machine, for the token goes there. */
-    serverUrl: url.refine(
-      (parsed) => parsed.protocol === 'https:' || isLoopback(parsed.hostname),
-      'must be https unless it is on this machine',
-    ),
-    /** The credential of this proxy, shown once when it was registered. */
-    serverToken: z.string().regex(/^[\x21-\x7e]{8,512}$/, 'must be 8 to 512 printable characters'),
+    /** The Muster server's listener for proxies. */
+    serverUrl: url.refine((parsed) => parsed.protocol === 'https:', 'must be https'),
     /** PEM of the CA that signed the Muster server's certificate. */
     serverCaFile: file.optional(),
-    /** Where the verdicts are kept for times without the server. */
-    stateFile: file,
+    /** Instead of a CA: SHA-256 (hex) of the server's certificate or public key, or of its authority's. */
+    serverPin: z
+      .string()
+      .transform((pin) => pin.replaceAll(':', '').toLowerCase())
+      .pipe(z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hex'))
+      .optional(),
+    /** Takes any server for the real one: only for tests; the server is told. */
+    allowAnyServerCertificate: z.stringbool().or(z.boolean()).default(false),
+    /** Folder of the proxy's identity, and of the verdicts for times without the server. */
+    stateDir: file,
     /** Verdicts that the server has not confirmed for this long (s) allow nobody. At least one hour. */
     maxAgeSeconds: z.coerce.number().int().min(3_600).default(86_400),
     /** Address of /healthz; loopback only. */
@@ -60,7 +63,16 @@ const schema = z
   .refine((config) => config.tls !== undefined || isLoopback(config.listenHost), {
     path: ['listenHost'],
     message: 'must be a loopback address unless tls is given',
-  });
+  })
+  .refine(
+    ({ serverCaFile, serverPin, allowAnyServerCertificate }) =>
+      [serverCaFile !== undefined, serverPin !== undefined, allowAnyServerCertificate].filter(Boolean)
+        .length < 2,
+    {
+      path: ['serverPin'],
+      message: 'serverCaFile, serverPin and allowAnyServerCertificate exclude one another',
+    },
+  );
 
 /** Checked settings. */
 export type ProxyConfig = Readonly<z.output<typeof schema>>;

@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
+import type { Ask } from './ask.ts';
 import type { ProxyConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
@@ -28,6 +29,8 @@ export interface GateParts {
   readonly held: HeldRequests;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Asks the server about a device that is not known. */
+  readonly ask: Ask;
 }
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
@@ -87,7 +90,7 @@ const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolea
 const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
   const peeked = needsPeek(reading) ? await peek(reading) : null;
   const decideNow = () => decide(ask(parts, reading, peeked?.command ?? null));
-  const decision = decideNow();
+  const decision = await decideOrAsk(parts, reading, decideNow);
   if (!decision.allow || 'unreadable' in reading.eas) {
     refuse(reading, decision);
     return logRequest(parts, reading, decision, null);
@@ -101,6 +104,18 @@ const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
     peeked?.body ?? reading.req,
   );
   logRequest(parts, reading, final, fault);
+};
+
+/** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */
+const decideOrAsk = async (
+  { ask: askServer }: GateParts,
+  { eas, credential, socket }: Reading,
+  decideNow: () => Decision,
+): Promise<Decision> => {
+  const decision = decideNow();
+  if (decision.allow || decision.rule !== 'device') return decision;
+  const who = { user: credential.user, address: socket.remoteAddress ?? '' };
+  return (await askServer(easKeys(eas), who)) ? decideNow() : decision;
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
@@ -119,6 +134,7 @@ const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand:
       keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
     maxAgeMs: config.maxAgeSeconds * 1000,
+    staleRule: known.staleRule,
   };
 };
 

@@ -4,17 +4,22 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { type Clock, systemClock } from '../platform/clock.ts';
 import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
 import { type Health, healthOf, openAdmin } from './admin.ts';
+import { openAsk } from './ask.ts';
 import type { ProxyConfig } from './config.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { openHeld } from './held.ts';
+import { readIdentity } from './identity.ts';
 import { openListener, readPem } from './listener.ts';
-import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
+import { openServerKey } from './server-key.ts';
+import { openServer, type ServerTrust } from './server-trust.ts';
+import { loadVerdicts, openStateFile } from './state-file.ts';
 
 export interface ProxyDeps {
   readonly log: Logger;
@@ -51,13 +56,27 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     config.backendCaFile === undefined
       ? undefined
       : readPem(config.backendCaFile, 'backendCaFile').toString('utf8');
-  const source = sourceOf(config.serverUrl, config.serverToken);
-  const known = await loadVerdicts(config.stateFile, source, log, clock);
-  const saver = openSaver(config.stateFile, source, known, log);
+  const identity = readIdentity(config.stateDir);
+  const serverKey = openServerKey(config.stateDir);
+  const stateFile = join(config.stateDir, 'verdicts');
+  const loaded = await loadVerdicts(stateFile, serverKey, log, clock);
+  const { known } = loaded;
+  const journal = openStateFile(stateFile, loaded, log, clock);
+  const trust = trustOf(config, serverCa);
+  const verifiesServer = trust.by !== 'nothing';
+  if (!verifiesServer)
+    log.error(
+      'allowAnyServerCertificate is set: whoever answers at serverUrl is taken for the server; never do this outside tests',
+    );
+  const agent = openServer(trust, identity);
   const held = openHeld();
   const backend = openBackend(config.backendUrl, backendCa);
-  const server = openListener(config.tls, openGate({ config, known, backend, held, log, clock }), log);
-  const health = () => healthOf(known, clock(), config.maxAgeSeconds * 1000);
+  const { serverUrl } = config;
+  const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
+  const gate = openGate({ config, known, backend, held, log, clock, ask });
+  const server = openListener(config.tls, gate, log);
+  const maxAgeMs = config.maxAgeSeconds * 1000;
+  const health = () => healthOf(known, clock(), maxAgeMs, verifiesServer);
   const admin = openAdmin(health);
   const port = await listen(server, config.listenHost, config.listenPort, 'listenPort');
   const adminPort =
@@ -68,17 +87,20 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     known,
     clock,
     log,
-    serverCa,
-    serverUrl: config.serverUrl,
-    serverToken: config.serverToken,
+    agent,
+    serverUrl,
+    serverKey,
+    journal,
+    verifiesServer,
+    wantsSnapshot: journal.wantsSnapshot,
     timing: deps.timing,
-    onVerdicts: (easIds) => {
-      held.recheck(easIds);
-      saver.changed();
-    },
-    onContact: saver.confirmed,
+    onVerdicts: held.recheck,
   });
-  const recheck = setInterval(() => held.recheck(), recheckMs);
+  const sayStale = openStaleLog(log);
+  const recheck = setInterval(() => {
+    held.recheck();
+    sayStale(health());
+  }, recheckMs);
   log.info(
     { host: config.listenHost, port, adminPort, tls: config.tls !== undefined },
     'the proxy accepts requests',
@@ -97,9 +119,30 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     clearTimeout(drain);
     clearInterval(sweep);
     await backend.destroy();
-    await saver.flush();
+    await agent.destroy();
+    await journal.close();
   };
   return { port, adminPort, stop, health };
+};
+
+const trustOf = (
+  { serverPin, allowAnyServerCertificate }: ProxyConfig,
+  ca: string | undefined,
+): ServerTrust => {
+  if (allowAnyServerCertificate) return { by: 'nothing' };
+  return serverPin === undefined ? { by: 'ca', ca } : { by: 'pin', pin: serverPin };
+};
+
+/** Logs when verdicts become stale and when they no longer are. */
+const openStaleLog = (log: Logger) => {
+  let was = false;
+  return ({ stale, staleRule, lastContactAt }: Health): void => {
+    if (stale === was) return;
+    was = stale;
+    if (!stale) return log.info('the server confirms the verdicts again');
+    const then = staleRule === 'deny' ? 'nobody is allowed' : 'devices go on as they were last known';
+    log.error({ staleRule, lastContactAt }, `the server has not been heard for too long: ${then}`);
+  };
 };
 
 const listen = async (server: Server, host: string, port: number, field: string): Promise<number> => {

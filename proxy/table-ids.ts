@@ -4,8 +4,8 @@
  */
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
-const valueOf = new Int8Array(128).fill(-1);
-for (let value = 0; value < alphabet.length; value += 1) valueOf[alphabet.charCodeAt(value)] = value;
+const digits = new Int8Array(128).fill(-1);
+for (let value = 0; value < alphabet.length; value += 1) digits[alphabet.charCodeAt(value)] = value;
 
 const prefix = 'dev';
 const ulid = /^dev[0-7][0-9a-hjkmnp-tv-z]{25}$/;
@@ -25,7 +25,7 @@ export const packDeviceId = (deviceId: string): Buffer => {
   let held = 0;
   let at = packedBytes - 1;
   for (let index = deviceId.length - 1; index >= prefix.length; index -= 1) {
-    held |= (valueOf[deviceId.charCodeAt(index)] as number) << bits;
+    held |= (digits[deviceId.charCodeAt(index)] as number) << bits;
     bits += bitsPerChar;
     while (bits >= 8 && at >= 0) {
       bytes[at] = held & 0xff;

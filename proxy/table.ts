@@ -170,6 +170,8 @@ export const openTable = (): Table => {
 /** The table in use and how fresh it is. One record, made in main.ts; changed only by receive.ts and feed.ts. */
 export interface KnownVerdicts {
   table: Table;
+  /** Whose verdicts these are; null before anything was heard. */
+  tenantId: string | null;
   /** Where to resume the feed; null starts with a snapshot. */
   position: string | null;
   /** When the server last confirmed the table, ms since the epoch; null when it never did. */
@@ -184,6 +186,7 @@ export type StaleRule = 'deny' | 'allow-known';
 /** Before anything was heard. */
 export const nothingKnown = (): KnownVerdicts => ({
   table: openTable(),
+  tenantId: null,
   position: null,
   contactAt: null,
   connected: false,

@@ -14,7 +14,7 @@ import {
 export type ReservationCommand =
   | {
       readonly type: 'ReserveValue';
-      readonly kind: 'tenant-slug' | 'account-email' | 'user-email';
+      readonly kind: 'tenant-slug' | 'account-email' | 'user-email' | 'proxy-certificate';
       readonly ownerId: string;
       readonly now: string;
       /** True when the present holder was never created: its creation failed after reserving. */

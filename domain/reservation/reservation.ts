@@ -1,5 +1,5 @@
 /**
- * Facts and state of a reservation: a value that must be unique (a tenant's short name, an account's or a user's e-mail) is
+ * Facts and state of a reservation: a value that must be unique (a tenant's short name, an account's or a user's e-mail, the certificate of a proxy) is
  * held by one owner. The stream's id is a digest of kind and value, so two reservations of one value meet there.
  * Decided by decide.ts beside this file.
  */
@@ -9,7 +9,7 @@ import { line, time } from '../text.ts';
 
 export const reservationEvents = defineEvents('reservation', {
   ValueReserved: z.strictObject({
-    kind: z.enum(['tenant-slug', 'account-email', 'user-email']),
+    kind: z.enum(['tenant-slug', 'account-email', 'user-email', 'proxy-certificate']),
     ownerId: line(64),
     reservedAt: time,
   }),

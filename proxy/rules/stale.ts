@@ -1,12 +1,15 @@
-/** Rule: verdicts that the server has not confirmed for too long allow nobody. Called by decide.ts. */
+/**
+ * Rule: verdicts that the server has not confirmed for too long allow nobody, unless the tenant chose that devices go on
+ * as they were (`allow-known`): then the rules after this one decide from what is known. Called by decide.ts.
+ */
 import type { Rule } from '../question.ts';
 
 export const stale: Rule = {
   name: 'stale',
-  judge: ({ tableAgeMs, maxAgeMs }) => {
+  judge: ({ tableAgeMs, maxAgeMs, staleRule }) => {
     if (tableAgeMs === null)
       return { allow: false, reason: 'no verdicts have been received from the server yet' };
-    if (tableAgeMs <= maxAgeMs) return null;
+    if (tableAgeMs <= maxAgeMs || staleRule === 'allow-known') return null;
     return {
       allow: false,
       reason: `the server has not confirmed the verdicts for ${Math.floor(tableAgeMs / 60_000)} minutes`,

@@ -1,0 +1,59 @@
+/**
+ * `POST /proxy/v1/ask`: what is known now of one EAS id, for a proxy that does not know it yet: a phone that has just
+ * enrolled works at once, wherever the feed is. Called by api/proxy/main.ts; its other end is proxy/ask.ts.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { z } from 'zod';
+import { MusterError } from '../../platform/errors.ts';
+import { signLine } from '../../platform/signed-line.ts';
+import { mailVerdictsOfEasId } from '../../projections/mail.ts';
+import type { IdentifiedProxy } from '../identify/proxy.ts';
+import { type ProxyFeedParts, verdictRow } from './feed.ts';
+
+const question = z.strictObject({
+  easDeviceIds: z.array(z.string().min(1).max(64)).min(1).max(4),
+  nonce: z.string().regex(/^[\w-]{16,64}$/),
+});
+const bodyBytes = 1_024;
+/** Devices of one id that are told: more than one is rare. */
+const mostRows = 16;
+/** How long an answer may wait for events that are stored, but not projected yet. */
+const waitMs = 1_000;
+
+const readBody = async (req: IncomingMessage): Promise<unknown> => {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > bodyBytes) throw new MusterError('body-too-large', `at most ${bodyBytes} bytes`);
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch (cause) {
+    throw new MusterError('invalid-json', '', { cause });
+  }
+};
+
+/** Answers a signed line of `{ tenantId, nonce, verdicts }`, the last empty when the id is unknown. */
+export const answerQuestion = async (
+  { deps, waiter, signingKey }: Pick<ProxyFeedParts, 'deps' | 'waiter' | 'signingKey'>,
+  { tenantId }: IdentifiedProxy,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<void> => {
+  const asked = question.safeParse(await readBody(req));
+  if (!asked.success)
+    throw new MusterError('invalid-input', '1 to 4 EAS ids and a nonce are needed', {
+      field: 'easDeviceIds',
+    });
+  await waiter.reached(await deps.store.lastPosition(), waitMs);
+  const found = await Promise.all(
+    asked.data.easDeviceIds.map((id) => mailVerdictsOfEasId(deps.sql, tenantId, id, mostRows)),
+  );
+  const { nonce } = asked.data;
+  const text = JSON.stringify({ tenantId, nonce, verdicts: found.flat().map(verdictRow) });
+  res
+    .writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' })
+    .end(signLine(signingKey, text));
+};
