@@ -5,6 +5,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { z } from 'zod';
+import type { FeedInfo } from '../api/proxy/main.ts';
+import { makeIdentity } from '../proxy/identity.ts';
 import { environmentWith, readConfig, serverSettings } from '../platform/config.ts';
 import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
@@ -111,13 +113,16 @@ const tellStory = async (
   const mail = await startMailServer();
   keep(mail);
   let proxyUrl = '';
-  const startProxy = async (token: string): Promise<string> => {
+  const startProxy = async (register: (certificatePem: string) => Promise<unknown>): Promise<string> => {
+    const stateDir = join(dataDir, `proxy-${slug}`);
+    await register((await makeIdentity(stateDir, slug, new Date())).certificate);
+    const { url: feedUrl, pin } = server.proxyFeed as FeedInfo;
     const settings = environmentWith({
-      MUSTER_PROXY_TOKEN: token,
       MUSTER_PROXY_BACKEND: mail.url,
-      MUSTER_PROXY_SERVER: server.url,
+      MUSTER_PROXY_SERVER: feedUrl,
+      MUSTER_PROXY_SERVER_PIN: pin,
       MUSTER_PROXY_PORT: String(await freePort()),
-      MUSTER_PROXY_STATE: join(dataDir, `proxy-${slug}.ndjson`),
+      MUSTER_PROXY_STATE: stateDir,
       MUSTER_LOG_LEVEL: 'error',
     });
     const child: Child = await startChild(['proxy'], settings, /listens on (\S+)/);
@@ -139,7 +144,12 @@ const tellStory = async (
 const demo = async (options: Options): Promise<void> => {
   const port = options.port ?? String(await freePort(8420));
   const { licencePublicKeyFile, license } = throwAwayIssuer(options.dataDir);
-  const config = readConfig(serverSettings, { dataDir: options.dataDir, port, licencePublicKeyFile });
+  const config = readConfig(serverSettings, {
+    dataDir: options.dataDir,
+    port,
+    proxyFeedPort: '0',
+    licencePublicKeyFile,
+  });
   if (config.tlsCertificateFile)
     throw new MusterError('config-invalid', 'MUSTER_TLS_CERT: the demo serves plain HTTP on loopback');
   const log = openLog({ level: 'error', name: 'demo' });

@@ -139,7 +139,10 @@ const openStaleLog = (log: Logger) => {
   return ({ stale, staleRule, lastContactAt }: Health): void => {
     if (stale === was) return;
     was = stale;
-    if (!stale) return log.info('the server confirms the verdicts again');
+    if (!stale) {
+      log.info('the server confirms the verdicts again');
+      return;
+    }
     const then = staleRule === 'deny' ? 'nobody is allowed' : 'devices go on as they were last known';
     log.error({ staleRule, lastContactAt }, `the server has not been heard for too long: ${then}`);
   };

@@ -78,9 +78,9 @@ export const openReceiver = (
     onVerdicts(undefined);
   };
   const onChanges = (batch: Batch, line: string): void => {
-    if (staging !== null || batch.from !== known.position)
+    if (staging !== null || batch.from === null || batch.from !== known.position)
       throw new Error('a batch does not follow what is known');
-    if (BigInt(batch.position) < BigInt(batch.from ?? 0)) throw new Error('a batch goes back');
+    if (BigInt(batch.position) < BigInt(batch.from)) throw new Error('a batch goes back');
     const changed = fill(known.table, batch.verdicts);
     const isChange = batch.from !== batch.position || known.staleRule !== batch.staleRule;
     confirm(batch);

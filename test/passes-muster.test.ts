@@ -108,6 +108,8 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
     assert.equal(first.compliance.status, 'compliant');
     assert.deepEqual(first.tasks, []);
 
+    const proxyDir = join(dataDir, 'proxy');
+    await registerProxy(contoso, 'Gate', (await makeIdentity(proxyDir, 'gate', new Date())).certificate);
     proxy = startCommand(
       [
         'proxy',
@@ -116,12 +118,12 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
         '--backend',
         mail.url,
         '--server',
-        server.url,
+        (server.proxyFeed as FeedInfo).url,
         '--state',
-        join(dataDir, 'p.ndjson'),
+        proxyDir,
       ],
       {
-        MUSTER_PROXY_TOKEN: await registerProxy(contoso, 'Gate'),
+        MUSTER_PROXY_SERVER_PIN: (server.proxyFeed as FeedInfo).pin,
         MUSTER_PROXY_PUBLIC_URL: 'https://mail.contoso.example',
       },
     );

@@ -2,12 +2,22 @@
  * The feeds of EAS proxies and integrators: snapshot, changes, resumption, and whose they are.
  */
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openReceiver } from '../../proxy/receive.ts';
-import { type KnownVerdicts, openTable } from '../../proxy/table.ts';
+import type { FeedInfo } from '../../api/proxy/main.ts';
+import type { KeyPairPem } from '../../platform/pki.ts';
+import { openAsk } from '../../proxy/ask.ts';
+import { followFeed } from '../../proxy/feed.ts';
+import { openServerKey } from '../../proxy/server-key.ts';
+import { openServer } from '../../proxy/server-trust.ts';
+import { nothingKnown } from '../../proxy/table.ts';
+import { recordingLog } from '../proxy/stage.ts';
 import { openReading, type Reading } from './lines.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, syncDevice, type World } from './world.ts';
+import { makeProxyIdentity, makeWorld, syncDevice, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -24,152 +34,125 @@ before(async () => {
 });
 after(() => stage.stop());
 
-const follow = (token: string, after?: string): Promise<Reading> =>
-  openReading(`${stage.api.url}/proxy/v1/feed${after === undefined ? '' : `?after=${after}`}`, {
-    headers: { authorization: `Bearer ${token}` },
-  });
+const feedOf = () => stage.api.proxyFeed as FeedInfo;
 
-/** Lines up to and including the next position line. */
-const batch = async (feed: Reading): Promise<Json[]> => {
-  const lines: Json[] = [];
-  for (;;) {
-    const text = await feed.next();
-    assert.ok(text !== undefined, 'the feed ended');
-    const line = JSON.parse(text);
-    lines.push(line);
-    if (line.kind === 'position') return lines;
-  }
+/** An instance of the real proxy's feed: its table, and how to end it. */
+const follow = async (identity: KeyPairPem, folder = mkdtempSync(join(tmpdir(), 'muster-feed-'))) => {
+  const known = nothingKnown();
+  const events = new EventEmitter();
+  const recorded = recordingLog();
+  const agent = openServer({ by: 'pin', pin: feedOf().pin }, { ...identity, sha256: '' });
+  const serverKey = openServerKey(folder);
+  const feed = followFeed({
+    known,
+    serverKey,
+    agent,
+    clock: Date.now,
+    log: recorded.log,
+    serverUrl: new URL(feedOf().url),
+    verifiesServer: true,
+    wantsSnapshot: () => false,
+    journal: { begin: () => {}, add: () => events.emit('news'), completed: () => events.emit('news') },
+    onVerdicts: () => events.emit('news'),
+    timing: { firstRetryMs: 10, lastRetryMs: 20, revokedRetryMs: 20 },
+  });
+  const until = async (matches: () => boolean): Promise<void> => {
+    while (!matches()) await once(events, 'news');
+  };
+  const close = async () => {
+    await feed.stop();
+    await agent.destroy();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { known, until, close, recorded, serverKey, agent };
 };
 
 const setMail = (tenant: TenantStage, deviceId: string, access: string) =>
   tenant.client.mutate('setMailAccess', { deviceId, access }, 'DevicePayload', 'position');
 
-test('a proxy gets everything of its own tenant first, then every change', async () => {
-  const feed = await follow(world.proxyToken);
+test('a proxy gets everything of its own tenant first, then every change, at every proxy', async () => {
+  const second = await makeProxyIdentity();
+  await acme.client.mutate('registerProxy', { name: 'Two', certificatePem: second.certificate }, 'ProxyPayload', 'pending');
+  const feeds = await Promise.all([follow(world.proxyIdentity), follow(second), follow(otherWorld.proxyIdentity)]);
+  const [one, two, theirs] = feeds as [Followed, Followed, Followed];
+  type Followed = Awaited<ReturnType<typeof follow>>;
+  const access = ({ known }: Followed) => known.table.find(['EAS1']).map((found) => [found.deviceId, found.access]);
   try {
-    assert.equal(feed.status, 200);
-    assert.equal(feed.headers['content-type'], 'application/x-ndjson');
-    const [first, verdict, position, ...rest] = await batch(feed);
-    assert.deepEqual(rest, []);
-    assert.deepEqual(first, { kind: 'snapshot' });
-    assert.deepEqual(
-      { ...verdict, reason: '', position: '' },
-      {
-        kind: 'verdict',
-        deviceId: world.deviceId,
-        easDeviceId: 'EAS1',
-        userEmail: 'ann@acme.example',
-        access: 'allow',
-        reason: '',
-        position: '',
-      },
-    );
-    assert.deepEqual(position, { kind: 'position', position: verdict.position });
-    const { position: changedAt } = await setMail(acme, world.deviceId, 'DENY');
-    const [changed, reached] = await batch(feed);
-    assert.equal(changed.access, 'deny');
-    assert.equal(changed.reason, 'An administrator denies mail to this device.');
-    assert.deepEqual([changed.position, reached.position], [changedAt, changedAt]);
-    await setMail(other, otherWorld.deviceId, 'DENY');
+    await Promise.all(feeds.map((feed) => feed.until(() => feed.known.position !== null)));
+    assert.deepEqual([access(one), access(two)], [[[world.deviceId, 'allow']], [[world.deviceId, 'allow']]]);
+    assert.deepEqual(access(theirs), [[otherWorld.deviceId, 'allow']]);
+    const { position } = await setMail(acme, world.deviceId, 'DENY');
+    await Promise.all([one, two].map((feed) => feed.until(() => feed.known.position === position)));
+    assert.deepEqual([access(one), access(two)], [[[world.deviceId, 'deny']], [[world.deviceId, 'deny']]]);
+    assert.deepEqual(access(theirs), [[otherWorld.deviceId, 'allow']]);
     await setMail(acme, world.deviceId, 'AUTO');
-    const [next] = await batch(feed);
-    assert.deepEqual([next.deviceId, next.access], [world.deviceId, 'allow'], 'nothing of another tenant');
   } finally {
-    feed.close();
+    await Promise.all(feeds.map((feed) => feed.close()));
   }
 });
 
-test('the proxy’s own receiver takes what the feed sends', async () => {
-  const known: KnownVerdicts = { table: openTable(), position: null, contactAt: null, connected: true };
-  const receive = openReceiver({
-    known,
-    clock: () => 1,
-    onVerdicts: () => {},
-    onContact: () => {},
-  });
-  const feed = await follow(world.proxyToken);
+test('a device that the table lacks is told when asked for, to its own tenant alone', async () => {
+  const [mine, theirs] = await Promise.all([follow(world.proxyIdentity), follow(otherWorld.proxyIdentity)]);
   try {
-    for (const line of await batch(feed)) receive(JSON.stringify(line));
-    assert.match(known.position ?? '', /^\d+$/);
+    for (const [feed, deviceId] of [[mine, world.deviceId], [theirs, otherWorld.deviceId]] as const) {
+      await feed.until(() => feed.known.position !== null);
+      feed.known.table.remove(deviceId);
+      const ask = openAsk({
+        ...feed,
+        serverUrl: new URL(feedOf().url),
+        clock: Date.now,
+        log: feed.recorded.log,
+        onVerdicts: () => {},
+      });
+      assert.equal(await ask(['EAS1'], { user: 'ann', address: '::1' }), true);
+      assert.deepEqual(feed.known.table.find(['EAS1']).map((found) => found.deviceId), [deviceId]);
+      assert.equal(await ask(['NONE'], { user: 'ann', address: '::1' }), false);
+    }
   } finally {
-    feed.close();
+    await Promise.all([mine.close(), theirs.close()]);
   }
 });
 
-test('a proxy that resumes gets only what it missed', async () => {
-  const feed = await follow(world.proxyToken);
-  const before = (await batch(feed)).at(-1).position;
-  feed.close();
-  const { position: missed } = await setMail(acme, world.deviceId, 'ALLOW');
-  const resumed = await follow(world.proxyToken, before);
-  assert.deepEqual(await batch(resumed), [{ kind: 'position', position: before }]);
-  const [line, ...rest] = await batch(resumed);
-  assert.deepEqual([line.kind, line.access, line.position], ['verdict', 'allow', missed]);
-  assert.deepEqual(rest, [{ kind: 'position', position: missed }]);
-  resumed.close();
-  const current = await follow(world.proxyToken, missed);
-  assert.deepEqual(await batch(current), [{ kind: 'position', position: missed }]);
-  current.close();
+test('who is not registered is refused; revoking cuts the feed; one certificate is one registration', { timeout: 60_000 }, async () => {
+  const identity = await makeProxyIdentity();
+  const feed = await follow(identity);
+  try {
+    await feed.recorded.until(({ reason }) => /register it/.test(String(reason)));
+    const input = { name: 'Third', certificatePem: identity.certificate };
+    const made = await acme.client.mutate('registerProxy', input, 'ProxyPayload', 'proxy { id verifiesServer }');
+    await feed.until(() => feed.known.position !== null);
+    const again = await other.client.mutate('registerProxy', input, 'ProxyPayload', 'pending');
+    assert.deepEqual([again.code, again.field], ['name-taken', 'certificatePem']);
+    const from = feed.recorded.lines.length;
+    await acme.client.mutate('revokeProxy', { proxyId: made.proxy.id }, 'ProxyPayload', 'proxy { status }');
+    const revokedAt = performance.now();
+    await feed.recorded.until(({ reason }) => /ended the feed/.test(String(reason)), from);
+    assert.ok(performance.now() - revokedAt < 5_000, 'within five seconds');
+    await feed.recorded.until(({ reason }) => /register it/.test(String(reason)), from);
+    await other.client.mutate('registerProxy', input, 'ProxyPayload', 'pending');
+    await feed.until(() => feed.known.tenantId === other.tenantId);
+    assert.deepEqual(feed.known.table.find(['EAS1']).map(({ deviceId }) => deviceId), [otherWorld.deviceId]);
+  } finally {
+    await feed.close();
+  }
 });
 
-test('a position that this log never reached gets a snapshot', async () => {
-  const feed = await follow(world.proxyToken, '9'.repeat(18));
-  assert.deepEqual((await batch(feed))[0], { kind: 'snapshot' });
-  feed.close();
+test('what is no certificate is no registration', async () => {
+  for (const certificatePem of ['', 'x', feedOf().authorityPem, `${world.proxyIdentity.certificate}${world.proxyIdentity.certificate}`, world.proxyIdentity.key]) {
+    const refused = await acme.client.mutate('registerProxy', { name: 'X', certificatePem }, 'ProxyPayload', 'pending');
+    assert.deepEqual([refused.code, refused.field], ['invalid-input', 'certificatePem']);
+  }
 });
 
-test('what is no position is refused, and what is no proxy token', async () => {
-  const refused = async (token: string | undefined, query = '') => {
-    const response = await fetch(`${stage.api.url}/proxy/v1/feed${query}`, {
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-    });
-    const body = (await response.json()) as Json;
-    return [response.status, body.type, body.field];
-  };
-  for (const after of ['x', '-1', '1.5', '1&after=2', '9'.repeat(30), '%00'])
-    assert.deepEqual(await refused(world.proxyToken, `?after=${after}`), [
-      422,
-      '/errors#invalid-input',
-      'after',
-    ]);
-  const [kind, , proxyId, secret] = world.proxyToken.split('.');
-  const forged = [
-    undefined,
-    'x',
-    acme.client.token,
-    world.deviceToken,
-    `${kind}.${other.tenantId}.${proxyId}.${secret}`,
-    `${kind}.${acme.tenantId}.${otherWorld.proxyId}.${secret}`,
-    `${world.proxyToken}x`,
-    `${kind}.${acme.tenantId}.${proxyId}.`,
-  ];
-  for (const token of forged)
-    assert.deepEqual(await refused(token), [401, '/errors#unauthenticated', undefined], token);
-});
-
-test('a revoked or replaced token ends its feed', { timeout: 60_000 }, async () => {
-  const made = await acme.client.mutate(
-    'registerProxy',
-    { name: 'Second' },
-    'ProxyTokenPayload',
-    'token proxy { id }',
-  );
-  const feed = await follow(made.token);
-  await batch(feed);
-  await acme.client.mutate('revokeProxy', { proxyId: made.proxy.id }, 'ProxyPayload', 'proxy { status }');
-  while ((await feed.next()) !== undefined);
-  assert.equal((await follow(made.token)).status, 401);
-  const replaced = await acme.client.mutate(
-    'replaceProxyToken',
-    { proxyId: made.proxy.id },
-    'ProxyTokenPayload',
-    'token proxy { status }',
-  );
-  assert.equal(replaced.proxy.status, 'ACTIVE');
-  assert.equal((await follow(made.token)).status, 401);
-  const again = await follow(replaced.token);
-  assert.equal(again.status, 200);
-  again.close();
+test('the tenant’s rule for stale verdicts reaches its proxies', async () => {
+  await acme.client.mutate('chooseStaleMailRule', { staleMailRule: 'ALLOW_KNOWN' }, 'TenantPayload', 'pending');
+  assert.deepEqual(await acme.client.query('{ staleMailRule }'), { staleMailRule: 'ALLOW_KNOWN' });
+  assert.deepEqual(await other.client.query('{ staleMailRule }'), { staleMailRule: 'DENY' });
+  const [mine, theirs] = await Promise.all([follow(world.proxyIdentity), follow(otherWorld.proxyIdentity)]);
+  await mine.until(() => mine.known.staleRule === 'allow-known');
+  await theirs.until(() => theirs.known.position !== null);
+  assert.equal(theirs.known.staleRule, 'deny');
+  await Promise.all([mine.close(), theirs.close()]);
 });
 
 /** Server-sent events, parsed. */
@@ -245,7 +228,7 @@ test('a position that the log has not reached is refused: the reader must start 
 });
 
 test('the feed of events is for administrators, four at once', async () => {
-  for (const token of [undefined, 'x', world.proxyToken]) {
+  for (const token of [undefined, 'x', world.deviceToken]) {
     const refused = await events(token);
     assert.equal(refused.status, 401);
     refused.close();

@@ -188,6 +188,7 @@ law(
       requestedBy: one(idOf('acc', 1)),
       streams: fc.nat(3),
     }),
+    record({ type: one('ChooseStaleMailRule'), staleMailRule: one('deny', 'allow-known') }),
     record({ type: one('GrantSupportAccess'), level: one('read', 'change'), until: minutes }),
     record({ type: one('RevokeSupportAccess') }),
     record({ type: one('UseSupportAccess'), now: minutes, accountId: one(idOf('acc', 1)) }),
@@ -553,8 +554,9 @@ law(
   'proxies',
   proxyDecider,
   fc.oneof(
-    record({ type: one('RegisterProxy'), name: named, tokenHash: hash }),
-    record({ type: one('ReplaceProxyToken'), tokenHash: hash }),
+    record({ type: one('RegisterProxy'), name: named, certificateSha256: hash }),
+    record({ type: one('RenameProxy'), name: named }),
+    record({ type: one('ReportServerTrust'), verifiesServer: fc.boolean() }),
     record({ type: one('RevokeProxy') }),
   ) as Arbitrary<never>,
 );

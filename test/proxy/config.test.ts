@@ -12,8 +12,7 @@ const sound = {
   publicUrl: 'https://mail.example.org',
   backendUrl: 'https://exchange.example.org',
   serverUrl: 'https://muster.example.org',
-  serverToken: 'token-0123456789',
-  stateFile: '/x/table',
+  stateDir: '/x/table',
 };
 
 test('defaults: loopback, 24 hours, no admin listener; numbers may come as text', () => {
@@ -34,8 +33,9 @@ const faulty: readonly (readonly [string, Record<string, unknown>])[] = [
   ['backendUrl', { backendUrl: 'https://x/owa' }],
   ['backendUrl', { backendUrl: 'https://u:p@x/' }],
   ['serverUrl', { serverUrl: 'http://muster.example.org' }],
-  ['serverToken', { serverToken: 'short' }],
-  ['stateFile', { stateFile: '' }],
+  ['serverPin', { serverPin: 'short' }],
+  ['serverPin', { serverPin: 'a'.repeat(64), allowAnyServerCertificate: true }],
+  ['stateDir', { stateDir: '' }],
   ['maxAgeSeconds', { maxAgeSeconds: 3_599 }],
   ['adminHost', { adminHost: '0.0.0.0' }],
   ['colour', { colour: 'red' }],
@@ -64,7 +64,7 @@ test('start names the file it cannot read and the port it cannot have, and leave
   const settings = {
     backendUrl: 'http://127.0.0.1:9',
     serverUrl: 'http://127.0.0.1:9',
-    stateFile: `${folder(t)}/table`,
+    stateDir: `${folder(t)}/table`,
   };
   const named = (field: string) => (error: unknown) =>
     error instanceof MusterError && error.code === 'config-invalid' && error.field === field;

@@ -30,6 +30,7 @@ const question = (given: Partial<Question> = {}): Question => ({
   bodyCommand: null,
   tableAgeMs: 0,
   maxAgeMs: 3_600_000,
+  staleRule: 'deny',
   ...given,
 });
 const validating = (bodyCommand: string | null, cmd = 'FolderSync', given: Partial<Question> = {}) =>
