@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { type ApiStage, clientOf, type Json, openStage, type TenantStage } from './stage.ts';
+import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;

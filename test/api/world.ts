@@ -46,7 +46,8 @@ export const rules = {
 };
 
 /** A certificate as an instance of a proxy makes it. */
-export const makeProxyIdentity = (): Promise<KeyPairPem> => createClientIdentity('muster proxy test', new Date());
+export const makeProxyIdentity = (): Promise<KeyPairPem> =>
+  createClientIdentity('muster proxy test', new Date());
 
 /** Enrols a device over the device protocol. */
 export const enrolDevice = async (

@@ -46,8 +46,8 @@ const cases = casesOf(proxyDecider, {
 for (const [name, run] of cases) test(name, run);
 
 test('a registration of the time of tokens reads as one without a certificate', () => {
-  assert.deepEqual(
-    readEvent('proxy', 'ProxyRegistered', 1, { name: 'edge', tokenHash: digestOf('a') }),
-    { name: 'edge', certificateSha256: null },
-  );
+  assert.deepEqual(readEvent('proxy', 'ProxyRegistered', 1, { name: 'edge', tokenHash: digestOf('a') }), {
+    name: 'edge',
+    certificateSha256: null,
+  });
 });
