@@ -24,6 +24,7 @@ import { findRunning } from '../cli/running.ts';
 import { type Appearance, enrolDevice } from '../cli/simulated-device.ts';
 import { newSecret } from '../platform/new-id.ts';
 import { openSql } from '../platform/sql.ts';
+import { makeIdentity } from '../proxy/identity.ts';
 import { startFcm } from './support/fcm.ts';
 import { type Command, type MusterServer, startCommand, startMuster } from './support/muster.ts';
 
@@ -109,21 +110,16 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
     assert.deepEqual(first.tasks, []);
 
     const proxyDir = join(dataDir, 'proxy');
+    const { proxyFeed } = await client.graphql<{ proxyFeed: { url: string; pin: string } }>(
+      '{ proxyFeed { url pin } }',
+      {},
+      contoso.token,
+    );
     await registerProxy(contoso, 'Gate', (await makeIdentity(proxyDir, 'gate', new Date())).certificate);
     proxy = startCommand(
-      [
-        'proxy',
-        '--port',
-        '0',
-        '--backend',
-        mail.url,
-        '--server',
-        (server.proxyFeed as FeedInfo).url,
-        '--state',
-        proxyDir,
-      ],
+      ['proxy', '--port', '0', '--backend', mail.url, '--server', proxyFeed.url, '--state', proxyDir],
       {
-        MUSTER_PROXY_SERVER_PIN: (server.proxyFeed as FeedInfo).pin,
+        MUSTER_PROXY_SERVER_PIN: proxyFeed.pin,
         MUSTER_PROXY_PUBLIC_URL: 'https://mail.contoso.example',
       },
     );

@@ -1,7 +1,7 @@
 /** Specifications of the decider of registered EAS proxies. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readEvent } from '../../../domain/events.ts';
+import { readEventData } from '../../../domain/events.ts';
 import { proxyDecider } from '../../../domain/proxy/decide.ts';
 import { casesOf } from '../../support/given.ts';
 import { digestOf } from '../../support/ids.ts';
@@ -46,7 +46,7 @@ const cases = casesOf(proxyDecider, {
 for (const [name, run] of cases) test(name, run);
 
 test('a registration of the time of tokens reads as one without a certificate', () => {
-  assert.deepEqual(readEvent('proxy', 'ProxyRegistered', 1, { name: 'edge', tokenHash: digestOf('a') }), {
+  assert.deepEqual(readEventData('proxy', 'ProxyRegistered', 1, { name: 'edge', tokenHash: digestOf('a') }), {
     name: 'edge',
     certificateSha256: null,
   });
