@@ -46,6 +46,7 @@ let fabrikam: Admin;
 
 const settings = async () => ({
   MUSTER_PORT: String(await freePort()),
+  MUSTER_PROXY_FEED_PORT: '0',
   MUSTER_FCM_ENDPOINT: fcm.endpoint,
   MUSTER_FCM_SERVICE_ACCOUNT: fcm.serviceAccountFile,
 });

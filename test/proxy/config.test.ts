@@ -63,7 +63,7 @@ test('with TLS it may listen everywhere', () => {
 test('start names the file it cannot read and the port it cannot have, and leaves nothing open', async (t) => {
   const settings = {
     backendUrl: 'http://127.0.0.1:9',
-    serverUrl: 'http://127.0.0.1:9',
+    serverUrl: 'https://127.0.0.1:9',
     stateDir: `${folder(t)}/table`,
   };
   const named = (field: string) => (error: unknown) =>
