@@ -10,7 +10,9 @@ import { environmentWith, readConfig, serverSettings } from '../platform/config.
 import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
 import { newSecret } from '../platform/new-id.ts';
+import { writePrivateFile } from '../platform/private-file.ts';
 import { makeIdentity } from '../proxy/identity.ts';
+import { instanceDir } from '../proxy/instance.ts';
 import { type Admin, createTenant, signInFirst, type TenantAccess } from './admin.ts';
 import { type Child, startChild } from './child.ts';
 import { type Client, openClient } from './client.ts';
@@ -114,18 +116,24 @@ const tellStory = async (
   keep(mail);
   let proxyUrl = '';
   const startProxy = async (register: (certificatePem: string) => Promise<unknown>): Promise<string> => {
-    const stateDir = join(dataDir, `proxy-${slug}`);
-    await register((await makeIdentity(stateDir, slug, new Date())).certificate);
-    const { url: feedUrl, pin } = server.proxyFeed as FeedInfo;
-    const settings = environmentWith({
-      MUSTER_PROXY_BACKEND: mail.url,
-      MUSTER_PROXY_SERVER: feedUrl,
-      MUSTER_PROXY_SERVER_PIN: pin,
-      MUSTER_PROXY_PORT: String(await freePort()),
-      MUSTER_PROXY_STATE: stateDir,
-      MUSTER_LOG_LEVEL: 'error',
-    });
-    const child: Child = await startChild(['proxy'], settings, /listens on (\S+)/);
+    const port = await freePort();
+    const configFile = join(dataDir, `proxy-${slug}.json`);
+    const { url: serverUrl, pin: serverPin } = server.proxyFeed as FeedInfo;
+    const instance = {
+      name: slug,
+      listenPort: port,
+      publicUrl: `http://127.0.0.1:${port}`,
+      backend: { url: mail.url },
+    };
+    const stateDir = join(dataDir, 'proxy');
+    const config = { serverUrl, serverPin, stateDir, log: { level: 'error' }, instances: [instance] };
+    writePrivateFile(configFile, JSON.stringify(config));
+    await register(makeIdentity(instanceDir(config, slug), slug, new Date()).certificate);
+    const child: Child = await startChild(
+      ['proxy', '--config', configFile],
+      environmentWith({}),
+      /listens on (\S+)/,
+    );
     keep(child);
     proxyUrl = child.ready[1] as string;
     return proxyUrl;

@@ -323,108 +323,17 @@ export const eventStoreSettings = {
 
 /** Settings of the EAS proxy (`muster proxy`). */
 export const proxySettings = {
-  listenHost: {
-    env: 'MUSTER_PROXY_HOST',
-    schema: z.string().min(1),
-    default: '127.0.0.1',
-    description: 'Address to listen on. Anything but loopback needs a certificate.',
-  },
-  listenPort: {
-    env: 'MUSTER_PROXY_PORT',
-    schema: port,
-    default: '8443',
-    unit: 'TCP port',
-    description: 'Port that mail clients connect to; 0 takes a free one.',
-  },
-  tlsCertificateFile: {
-    env: 'MUSTER_PROXY_TLS_CERT',
+  configFile: {
+    env: 'MUSTER_PROXY_CONFIG',
     schema: file,
-    unit: 'PEM file',
-    description: 'Certificate chain of the proxy.',
+    default: './proxy.yaml',
+    unit: 'YAML or JSON file',
+    description: 'Settings of the proxy and its instances: see [proxy.md](proxy.md).',
   },
-  tlsKeyFile: {
-    env: 'MUSTER_PROXY_TLS_KEY',
-    schema: file,
-    unit: 'PEM file',
-    description: 'Private key of the certificate.',
-  },
-  publicUrl: {
-    env: 'MUSTER_PROXY_PUBLIC_URL',
-    schema: httpUrl,
-    description:
-      'Address of the proxy as mail clients see it; redirects of the mail server are rewritten to it.',
-  },
-  backendUrl: {
-    env: 'MUSTER_PROXY_BACKEND',
-    schema: httpUrl,
-    description: 'Address of the mail server. Required.',
-  },
-  backendCaFile: {
-    env: 'MUSTER_PROXY_BACKEND_CA',
-    schema: file,
-    unit: 'PEM file',
-    description: 'CA of the mail server, when it is not a public one.',
-  },
-  serverUrl: {
-    env: 'MUSTER_PROXY_SERVER',
-    schema: httpUrl,
-    description: 'Address of the Muster server’s listener for proxies (MUSTER_PROXY_FEED_PORT). Required.',
-  },
-  serverCaFile: {
-    env: 'MUSTER_PROXY_SERVER_CA',
-    schema: file,
-    unit: 'PEM file',
-    description: 'CA of the Muster server, when it is not a public one.',
-  },
-  serverPin: {
-    env: 'MUSTER_PROXY_SERVER_PIN',
-    schema: z.string().min(1),
-    unit: 'SHA-256, hex',
-    description:
-      'Instead of a CA: digest of the server’s certificate or public key, or of its authority’s, as GraphQL shows it (proxyFeed).',
-  },
-  allowAnyServerCertificate: {
-    env: 'MUSTER_PROXY_ALLOW_ANY_SERVER',
-    schema: z.enum(['true', 'false']),
-    default: 'false',
-    description: 'Whether any server is taken for the real one. Only for tests: it warns and is reported.',
-  },
-  stateDir: {
-    env: 'MUSTER_PROXY_STATE',
-    schema: file,
-    default: './data/proxy',
-    unit: 'folder',
-    description: 'Where the proxy’s identity and the mail verdicts are kept.',
-  },
-  maxAgeSeconds: {
-    env: 'MUSTER_PROXY_MAX_AGE',
-    schema: count(3600, 31_536_000),
-    default: '86400',
-    unit: 'seconds',
-    description:
-      'Age beyond which verdicts are stale: then the tenant’s rule decides, which denies unless it chose otherwise.',
-  },
-  adminHost: {
-    env: 'MUSTER_PROXY_ADMIN_HOST',
-    schema: z.string().min(1),
-    default: '127.0.0.1',
-    description: 'Address of the health endpoint.',
-  },
-  adminPort: {
-    env: 'MUSTER_PROXY_ADMIN_PORT',
-    schema: port,
-    default: '0',
-    unit: 'TCP port',
-    description: 'Port of the health endpoint; 0 leaves it off.',
-  },
-  logLevel: serverSettings.logLevel,
 } as const satisfies Table;
 
 /** Configuration of the server. */
 export type ServerConfig = Values<typeof serverSettings>;
-
-/** Configuration of the proxy, as read. */
-export type ProxySettings = Values<typeof proxySettings>;
 
 /**
  * Reads a table from the environment, `overrides` (command-line options, by key) first. Every fault is reported

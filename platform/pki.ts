@@ -7,6 +7,7 @@ import { generateKeyPair, hash, randomBytes, X509Certificate } from 'node:crypto
 import { isIP } from 'node:net';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
+import { selfSign } from './self-signed.ts';
 
 /** A certificate and its private key, PEM; the key as PKCS #8. */
 export interface KeyPairPem {
@@ -69,23 +70,6 @@ export const createAuthority = async (commonName: string, now: Date): Promise<Ke
   return { certificate: sign(certificate, privateKey), key: privateKey };
 };
 
-/**
- * A certificate that signs itself, for a client that is known by that very certificate: valid for ten years, for client
- * authentication alone.
- */
-export const createClientIdentity = async (commonName: string, now: Date): Promise<KeyPairPem> => {
-  const { publicKey, privateKey } = await newKey();
-  const certificate = begin(publicKey, commonName, now, new Date(now.getTime() + authorityDays * dayMs));
-  certificate.setIssuer(certificate.subject.attributes);
-  certificate.setExtensions([
-    { name: 'basicConstraints', cA: false, critical: true },
-    { name: 'keyUsage', digitalSignature: true, critical: true },
-    { name: 'extKeyUsage', clientAuth: true },
-    { name: 'subjectKeyIdentifier' },
-  ]);
-  return { certificate: sign(certificate, privateKey), key: privateKey };
-};
-
 /** Kinds of subject alternative names (RFC 5280 section 4.2.1.6). */
 const dnsName = 2;
 const ipAddress = 7;
@@ -123,6 +107,31 @@ export const issueServerCertificate = async (
   ]);
   return { certificate: sign(certificate, authority.key), key: privateKey };
 };
+
+/**
+ * A certificate that vouches for itself, ECDSA on P-256: a server's is valid for 397 days, one that identifies a client
+ * for ten years, because its other side pins it and can revoke it at any time.
+ */
+export const createSelfSigned = (
+  {
+    commonName,
+    hosts,
+    usage,
+  }: {
+    readonly commonName: string;
+    readonly hosts: readonly string[];
+    readonly usage: 'serverAuth' | 'clientAuth';
+  },
+  now: Date,
+): KeyPairPem =>
+  selfSign({
+    serialNumber: newSerial(),
+    notBefore: new Date(now.getTime() - backdatedMs),
+    notAfter: new Date(now.getTime() + (usage === 'serverAuth' ? serverDays : authorityDays) * dayMs),
+    subject: nameOf(commonName),
+    hosts,
+    usage,
+  });
 
 /** Whether `certificate` is made out to `host`, by the rules that TLS clients apply. */
 export const isIssuedTo = (certificate: X509Certificate, host: string): boolean =>

@@ -6,7 +6,7 @@ import { createServer, type Server } from 'node:http';
 import { isoTime } from '../platform/clock.ts';
 import type { KnownVerdicts, StaleRule } from './table.ts';
 
-/** The state of a proxy; `stale`: the server has not been heard for too long, and `staleRule` says what then. */
+/** The state of one instance; `stale`: the server has not been heard for too long, and `staleRule` says what then. */
 export interface Health {
   readonly status: 'ok' | 'stale';
   readonly devices: number;
@@ -17,6 +17,8 @@ export interface Health {
   readonly staleRule: StaleRule;
   /** False: allowAnyServerCertificate is set. */
   readonly verifiesServer: boolean;
+  /** Of the certificate that devices see; absent without TLS. */
+  readonly certificateExpiresAt?: string;
 }
 
 /** Health as of `now` (ms since the epoch). */
@@ -39,15 +41,44 @@ export const healthOf = (
   };
 };
 
-/** A server, not listening yet, that answers 200 while the proxy can decide and 503 while it refuses everybody. */
-export const openAdmin = (health: () => Health): Server =>
+/** The state of a proxy: the worst of its instances, and each of them by name. */
+export interface ProxyHealth {
+  readonly status: Health['status'];
+  readonly instances: Readonly<Record<string, Health>>;
+}
+
+/** All instances together. */
+export const overallHealth = (instances: readonly (readonly [string, Health])[]): ProxyHealth => ({
+  status: instances.some(([, { stale }]) => stale) ? 'stale' : 'ok',
+  instances: Object.fromEntries(instances),
+});
+
+const path = '/healthz';
+
+/** What a path asks for: the whole, or one instance below it; undefined when there is no such thing. */
+const healthAt = (url: string, health: ProxyHealth): ProxyHealth | Health | undefined => {
+  if (url === path) return health;
+  const name = url.startsWith(`${path}/`) ? url.slice(path.length + 1) : '';
+  return Object.hasOwn(health.instances, name) ? health.instances[name] : undefined;
+};
+
+/**
+ * A server, not listening yet, that answers 200 while every instance, or the one that is asked for, can decide, and 503
+ * while it refuses everybody.
+ */
+export const openAdmin = (health: () => ProxyHealth): Server =>
   createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (req, res) => {
-    if (req.method !== 'GET' || req.url !== '/healthz') {
-      res.writeHead(404, { 'content-type': 'text/plain' }).end('There is only GET /healthz here.\n');
+    const now = req.method === 'GET' ? healthAt(req.url ?? '', health()) : undefined;
+    if (now === undefined) {
+      res
+        .writeHead(404, { 'content-type': 'text/plain' })
+        .end('There is only GET /healthz and /healthz/<instance> here.\n');
       return;
     }
-    const now = health();
     res
-      .writeHead(now.stale ? 503 : 200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+      .writeHead(now.status === 'ok' ? 200 : 503, {
+        'content-type': 'application/json',
+        'cache-control': 'no-store',
+      })
       .end(`${JSON.stringify(now)}\n`);
   });

@@ -1,99 +1,130 @@
 /**
- * The settings of one proxy and their limits. Parsed by cli/ from flags and environment, taken by main.ts.
+ * The settings of a proxy and their limits: what all its instances share, and the list of them. Parsed from a file by
+ * cli/, taken by main.ts.
  */
 import { z } from 'zod';
 import { MusterError } from '../platform/errors.ts';
 import { isLoopback } from '../platform/listening.ts';
-import { easPath } from './eas.ts';
+import { file, type InstanceConfig, instanceSchema, oneTrust, pin, port, url } from './instance-config.ts';
 
-const port = z.coerce.number().int().min(0).max(65_535);
-const file = z.string().min(1);
-const url = z
-  .string()
-  .refine(
-    (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol),
-    'must be an http or https URL',
-  )
-  .transform((text) => new URL(text))
-  .refine(
-    (parsed) =>
-      parsed.username === '' && parsed.password === '' && parsed.search === '' && parsed.hash === '',
-    'must have no credentials, query or fragment',
+export type { InstanceConfig } from './instance-config.ts';
+
+const namedTwice = (instances: readonly InstanceConfig[]): number =>
+  instances.findIndex(({ name }, at) => instances.findIndex((other) => other.name === name) < at);
+
+/** Two listeners of one address; a free port (0) is never the same twice. */
+const listeningTwice = (instances: readonly InstanceConfig[]): number =>
+  instances.findIndex(
+    ({ listenHost, listenPort }, at) =>
+      listenPort !== 0 &&
+      instances.findIndex((other) => other.listenHost === listenHost && other.listenPort === listenPort) < at,
   );
 
-const isOrigin = (parsed: URL): boolean => parsed.pathname === '/';
-const isBackend = (parsed: URL): boolean =>
-  isOrigin(parsed) || parsed.pathname.toLowerCase().endsWith(easPath.toLowerCase());
+const unique = (instances: readonly InstanceConfig[], context: z.RefinementCtx): void => {
+  const name = namedTwice(instances);
+  if (name >= 0) context.addIssue({ code: 'custom', path: [name, 'name'], message: 'is used twice' });
+  const port = listeningTwice(instances);
+  if (port >= 0) context.addIssue({ code: 'custom', path: [port, 'listenPort'], message: 'is used twice' });
+};
+
+export const proxyShape = {
+  serverUrl: url
+    .refine((parsed) => parsed.protocol === 'https:', 'must be https')
+    .describe('The Muster server’s listener for proxies, as GraphQL shows it (`proxyFeed.url`).'),
+  serverCaFile: file
+    .optional()
+    .describe(
+      'PEM file of the CA that signed its certificate, when not a public one (`proxyFeed.authorityPem`).',
+    ),
+  serverPin: pin
+    .optional()
+    .describe(
+      'Instead of a CA: SHA-256 fingerprint of its certificate or public key, or of its authority’s (`proxyFeed.pin`).',
+    ),
+  allowAnyServerCertificate: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Trusts whoever answers as the server: only for tests. Warns at every start and is shown in Muster.',
+    ),
+  stateDir: file
+    .default('./data/proxy')
+    .describe(
+      'Folder where identities, verdicts and keys are kept, a folder for each instance. Only its owner may read it.',
+    ),
+  adminHost: z
+    .string()
+    .refine(isLoopback, 'must be a loopback address')
+    .default('127.0.0.1')
+    .describe('Address of `/healthz`; loopback only.'),
+  adminPort: port.default(0).describe('Port of `/healthz`; 0 switches it off.'),
+  maxAgeSeconds: z.coerce
+    .number()
+    .int()
+    .min(3_600)
+    .default(86_400)
+    .describe(
+      'Verdicts that the server has not confirmed for this long (s) are stale: then the tenant’s rule decides, which denies unless it chose otherwise. At least one hour.',
+    ),
+  drainSeconds: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3_600)
+    .default(5)
+    .describe('Time (s) that requests in flight are given to finish when the proxy is told to stop.'),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .describe('Least severe level that is logged.'),
+    })
+    .default({ level: 'info' })
+    .describe('The log.'),
+  instances: z
+    .array(instanceSchema)
+    .min(1)
+    .max(100)
+    .superRefine(unique)
+    .describe('The instances, each with a port, a mail server and a tenant of its own.'),
+};
 
 const schema = z
-  .strictObject({
-    /** Address to listen on for devices. */
-    listenHost: z.string().min(1).default('127.0.0.1'),
-    /** 0 takes a free port. */
-    listenPort: port.default(8443),
-    /** PEM files; without them the proxy listens on loopback only. */
-    tls: z.strictObject({ certFile: file, keyFile: file }).optional(),
-    /** The address under which devices reach this proxy; redirects of the mail server are rewritten to it. */
-    publicUrl: url.refine(isOrigin, 'must have no path'),
-    /** The mail server: its origin, or the whole address of its ActiveSync path. */
-    backendUrl: url.refine(isBackend, `must have no path but ${easPath}`),
-    /** PEM of the CA that signed the mail server's certificate; default: the CAs that Node trusts. */
-    backendCaFile: file.optional(),
-    /** The Muster server's listener for proxies. */
-    serverUrl: url.refine((parsed) => parsed.protocol === 'https:', 'must be https'),
-    /** PEM of the CA that signed the Muster server's certificate. */
-    serverCaFile: file.optional(),
-    /** Instead of a CA: SHA-256 (hex) of the server's certificate or public key, or of its authority's. */
-    serverPin: z
-      .string()
-      .transform((pin) => pin.replaceAll(':', '').toLowerCase())
-      .pipe(z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hex'))
-      .optional(),
-    /** Takes any server for the real one: only for tests; the server is told. */
-    allowAnyServerCertificate: z.stringbool().or(z.boolean()).default(false),
-    /** Folder of the proxy's identity, and of the verdicts for times without the server. */
-    stateDir: file,
-    /** Verdicts that the server has not confirmed for this long (s) allow nobody. At least one hour. */
-    maxAgeSeconds: z.coerce.number().int().min(3_600).default(86_400),
-    /** Address of /healthz; loopback only. */
-    adminHost: z.string().refine(isLoopback, 'must be a loopback address').default('127.0.0.1'),
-    /** Port of /healthz; 0 switches it off. */
-    adminPort: port.default(0),
-  })
-  .refine((config) => config.tls !== undefined || isLoopback(config.listenHost), {
-    path: ['listenHost'],
-    message: 'must be a loopback address unless tls is given',
-  })
-  .refine(
-    ({ serverCaFile, serverPin, allowAnyServerCertificate }) =>
-      [serverCaFile !== undefined, serverPin !== undefined, allowAnyServerCertificate].filter(Boolean)
-        .length < 2,
-    {
-      path: ['serverPin'],
-      message: 'serverCaFile, serverPin and allowAnyServerCertificate exclude one another',
-    },
-  );
+  .strictObject(proxyShape)
+  .refine((config) => oneTrust([config.serverCaFile, config.serverPin, config.allowAnyServerCertificate]), {
+    path: ['serverPin'],
+    message: 'at most one of serverCaFile, serverPin and allowAnyServerCertificate',
+  });
 
 /** Checked settings. */
 export type ProxyConfig = Readonly<z.output<typeof schema>>;
+
+/** `instances[0].tls.certFile`: how a setting is named in faults. */
+const fieldOf = (path: readonly PropertyKey[]): string =>
+  path
+    .map((key, at) => (typeof key === 'number' ? `[${key}]` : `${at > 0 ? '.' : ''}${String(key)}`))
+    .join('');
+
+/** Unknown settings are reported on their parent; name each of them. */
+const fieldsOf = (issue: z.core.$ZodIssue): string[] =>
+  issue.code === 'unrecognized_keys'
+    ? issue.keys.map((key) => fieldOf([...issue.path, key]))
+    : [fieldOf(issue.path)];
 
 /** Checks settings; all faults are named at once. Throws `config-invalid` whose field is the first of them. */
 export const parseProxyConfig = (input: unknown): ProxyConfig => {
   const result = schema.safeParse(input);
   if (result.success) return Object.freeze(result.data);
-  const faults = result.error.issues.map((issue) => ({
-    field: issue.path.join('.') || issueKeys(issue),
-    message: issue.message,
-  }));
+  const faults = result.error.issues.flatMap((issue) =>
+    fieldsOf(issue).map((field) => ({
+      field,
+      message: issue.code === 'unrecognized_keys' ? 'is no setting' : issue.message,
+    })),
+  );
   throw new MusterError(
     'config-invalid',
-    faults.map(({ field, message }) => `${field}: ${message}`).join('; '),
-    {
-      field: faults[0]?.field ?? '',
-    },
+    faults.map(({ field, message }) => `${field}: ${message}`).join('\n'),
+    { field: faults[0]?.field ?? '' },
   );
 };
-
-/** Unknown settings are reported on their parent; name them. */
-const issueKeys = (issue: z.core.$ZodIssue): string =>
-  issue.code === 'unrecognized_keys' ? issue.keys.join(', ') : '';

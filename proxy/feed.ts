@@ -1,6 +1,6 @@
 /**
  * Follows the server's feed of mail verdicts for as long as the proxy runs, and reconnects whatever happens. Called by
- * main.ts. The feed is `GET /proxy/v1/feed?after=<position>&nonce=<random>`, an endless gzip of signed lines; see receive.ts.
+ * instance.ts. The feed is `GET /proxy/v1/feed?after=<position>&nonce=<random>`, an endless gzip of signed lines; see receive.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { pipeline } from 'node:stream';

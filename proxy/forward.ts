@@ -8,6 +8,7 @@ import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { type Dispatcher, Pool } from 'undici';
 import { responseHeaders } from './headers.ts';
+import { openConnector, type Trust } from './trust.ts';
 
 /** What is sent on; `path` and `headers` are rebuilt, never the client's own. */
 export interface Rebuilt {
@@ -25,20 +26,15 @@ export interface Forwarding {
   readonly abort: () => void;
 }
 
-/** Opens the connections to the mail server; `ca` is the PEM of a CA that Node does not trust by itself. */
-export const openBackend = (backendUrl: URL, ca: string | undefined): Pool =>
+/** Opens the connections to the mail server. */
+export const openBackend = (backendUrl: URL, trust: Trust): Pool =>
   new Pool(backendUrl.origin, {
     headersTimeout: 0,
     bodyTimeout: 0,
     pipelining: 1,
     keepAliveTimeout: 30_000,
     maxHeaderSize: 64 * 1024,
-    connect: {
-      timeout: 10_000,
-      keepAlive: true,
-      keepAliveInitialDelay: 60_000,
-      ...(ca === undefined ? {} : { ca }),
-    },
+    connect: openConnector(trust),
   });
 
 /** Sends `rebuilt` and answers on `res`. */

@@ -9,7 +9,7 @@ import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import type { Ask } from './ask.ts';
-import type { ProxyConfig } from './config.ts';
+import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
@@ -21,9 +21,11 @@ import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
 import { peekBytes, rootCommand } from './wbxml.ts';
 
-/** What the gate works with; made in main.ts. */
+/** What the gate works with; made in instance.ts. */
 export interface GateParts {
-  readonly config: ProxyConfig;
+  readonly instance: InstanceConfig;
+  /** Age beyond which verdicts are stale. */
+  readonly maxAgeMs: number;
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
@@ -119,7 +121,11 @@ const decideOrAsk = async (
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
-const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand: string | null): Question => {
+const ask = (
+  { maxAgeMs, known, clock }: GateParts,
+  reading: Reading,
+  bodyCommand: string | null,
+): Question => {
   const { method, headers, eas, credential } = reading;
   const keys = easKeys(eas);
   return {
@@ -133,7 +139,7 @@ const ask = ({ config, known, clock }: GateParts, reading: Reading, bodyCommand:
     devicesOfUser:
       keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
-    maxAgeMs: config.maxAgeSeconds * 1000,
+    maxAgeMs,
     staleRule: known.staleRule,
   };
 };
@@ -172,11 +178,13 @@ const pass = async (
 
 const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
   const { req, res, socket, headers, expectsContinue } = reading;
-  const { config, backend } = parts;
+  const { instance, backend } = parts;
+  const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
   if (sendsBody) watchBody(req, socket);
   if (expectsContinue && !needsPeek(reading)) res.writeContinue();
-  const path = config.backendUrl.pathname === '/' ? easPath : config.backendUrl.pathname;
+  const { pathname } = instance.backend.url;
+  const path = pathname === '/' ? easPath : pathname;
   return forward(
     backend,
     {
@@ -184,13 +192,13 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readabl
       path: eas.query === '' ? path : `${path}?${eas.query}`,
       headers: requestHeaders(headers.values, eas, {
         address: socket.remoteAddress ?? '',
-        proto: config.tls === undefined ? config.publicUrl.protocol.slice(0, -1) : 'https',
-        host: config.publicUrl.host,
+        proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
+        host: publicUrl.host,
       }),
       body: sendsBody ? body : null,
     },
     res,
-    config.publicUrl,
+    publicUrl,
   );
 };
 

@@ -1,6 +1,6 @@
 /**
  * The requests now in flight, by the device they are for, so that a verdict that turns cuts them at once instead of
- * when a long poll of up to an hour ends. Filled by gate.ts; asked by main.ts whenever the table changes.
+ * when a long poll of up to an hour ends. Filled by gate.ts; asked by instance.ts whenever the table changes.
  */
 import type { Decision } from './question.ts';
 

@@ -1,14 +1,14 @@
 /**
  * Who an instance of the proxy is: a key and a certificate that signs itself, `identity.key` and `identity.crt` in its
  * state folder. The operator registers the certificate in Muster; TLS then proves the key. Called by `muster proxy init`
- * and by main.ts.
+ * and by instance.ts.
  */
 import { X509Certificate } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MusterError } from '../platform/errors.ts';
 import { readCertificateFiles } from '../platform/listening.ts';
-import { certificateSha256, createClientIdentity } from '../platform/pki.ts';
+import { certificateSha256, createSelfSigned } from '../platform/pki.ts';
 
 /** An instance's certificate and key, PEM. */
 export interface Identity {
@@ -28,10 +28,11 @@ export const identityFiles = (folder: string): { readonly certificate: string; r
  * Makes the identity of instance `name` in its state folder. An identity that is there is never replaced: it is
  * registered; answers that one.
  */
-export const makeIdentity = async (folder: string, name: string, now: Date): Promise<Identity> => {
+export const makeIdentity = (folder: string, name: string, now: Date): Identity => {
   const files = identityFiles(folder);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const made = await createClientIdentity(`muster proxy ${name}`.slice(0, 64), now);
+  const commonName = `muster proxy ${name}`.slice(0, 64);
+  const made = createSelfSigned({ commonName, hosts: [], usage: 'clientAuth' }, now);
   try {
     // The key decides who made it, should two processes try at once.
     writeFileSync(files.key, made.key, { mode: 0o600, flag: 'wx' });
@@ -48,7 +49,9 @@ export const readIdentity = (folder: string): Identity => {
   try {
     readFileSync(files.certificate);
   } catch (cause) {
-    const advice = `stateDir: ${files.certificate} is missing; muster proxy init makes it`;
+    // What a crash between the two writes leaves.
+    const first = existsSync(files.key) ? ` once ${files.key} is removed` : '';
+    const advice = `stateDir: ${files.certificate} is missing; muster proxy init makes it${first}`;
     throw new MusterError('config-invalid', advice, { cause, field: 'stateDir' });
   }
   const pair = readCertificateFiles({

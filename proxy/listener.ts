@@ -1,15 +1,15 @@
 /**
  * The socket that devices reach: HTTP or HTTPS with limits that fit ActiveSync, and an answer to everything that is not
- * HTTP. Called by main.ts.
+ * HTTP. Called by instance.ts.
  */
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
 import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
-import type { ProxyConfig } from './config.ts';
 import type { Gate } from './gate.ts';
 
 const limits: ServerOptions = {
@@ -25,12 +25,10 @@ const limits: ServerOptions = {
   insecureHTTPParser: false,
 };
 
-/** A server that is not listening yet. */
-export const openListener = (tls: ProxyConfig['tls'], gate: Gate, log: Logger): Server => {
+/** A server that is not listening yet; over TLS when there is a context for it. */
+export const openListener = (tls: TlsOptions | undefined, gate: Gate, log: Logger): Server => {
   const server =
-    tls === undefined
-      ? createServer(limits)
-      : createTlsServer({ ...limits, ...readTls(tls), minVersion: 'TLSv1.2' });
+    tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' });
   server.timeout = 0;
   server.maxHeadersCount = 100;
   const busy = new WeakMap<Duplex, number>();
@@ -82,16 +80,20 @@ const refuseRaw = (socket: Duplex, status: string, rule: string, log: Logger, pr
   );
 };
 
-const readTls = ({ certFile, keyFile }: NonNullable<ProxyConfig['tls']>): { cert: Buffer; key: Buffer } => ({
-  cert: readPem(certFile, 'tls.certFile'),
-  key: readPem(keyFile, 'tls.keyFile'),
-});
-
-/** A PEM file named by a setting; throws `config-invalid` with that setting when it cannot be read. */
-export const readPem = (file: string, field: string): Buffer => {
+/** Listens; answers the port. Throws `config-invalid` with the setting of the port when it cannot. */
+export const listen = async (server: Server, host: string, port: number, field: string): Promise<number> => {
+  server.listen(port, host);
   try {
-    return readFileSync(file);
+    await once(server, 'listening');
   } catch (cause) {
-    throw new MusterError('config-invalid', `${field}: cannot read ${file}`, { cause, field });
+    throw new MusterError('config-invalid', `${field}: cannot listen on ${host}:${port}`, { cause, field });
   }
+  return (server.address() as AddressInfo).port;
 };
+
+/** Stops to listen and settles when the last connection is closed. */
+export const close = (server: Server): Promise<void> =>
+  new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });

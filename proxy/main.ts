@@ -1,25 +1,14 @@
 /**
- * Starts and stops `muster proxy`, the ActiveSync gate. Called by cli/. Everything long-lived is made here and passed on.
+ * Starts and stops `muster proxy`, the ActiveSync gate: all its instances and what they share, which is the clock, the log
+ * and the health endpoint. Called by cli/.
  */
-import { once } from 'node:events';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { type Clock, systemClock } from '../platform/clock.ts';
-import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
-import { type Health, healthOf, openAdmin } from './admin.ts';
-import { openAsk } from './ask.ts';
+import { openAdmin, overallHealth, type ProxyHealth } from './admin.ts';
 import type { ProxyConfig } from './config.ts';
-import { type FeedTiming, followFeed } from './feed.ts';
-import { openBackend } from './forward.ts';
-import { openGate } from './gate.ts';
-import { openHeld } from './held.ts';
-import { readIdentity } from './identity.ts';
-import { openListener, readPem } from './listener.ts';
-import { openServerKey } from './server-key.ts';
-import { openServer, type ServerTrust } from './server-trust.ts';
-import { loadVerdicts, openStateFile } from './state-file.ts';
+import type { FeedTiming } from './feed.ts';
+import { type RunningInstance, startInstance } from './instance.ts';
+import { close, listen } from './listener.ts';
 
 export interface ProxyDeps {
   readonly log: Logger;
@@ -29,144 +18,43 @@ export interface ProxyDeps {
 
 /** A proxy that accepts requests. */
 export interface RunningProxy {
-  readonly port: number;
+  /** In the order of the configuration. */
+  readonly instances: readonly RunningInstance[];
   /** Null when there is no admin listener. */
   readonly adminPort: number | null;
-  /** Ends long polls, gives other requests `drainMs` to finish, writes the table, closes everything. */
+  /** Reads the certificates of all instances again. */
+  readonly reload: () => Promise<void>;
+  /** Stops every instance as instance.ts says. */
   readonly stop: () => Promise<void>;
   /** What /healthz says, for a caller in the same process. */
-  readonly health: () => Health;
+  readonly health: () => ProxyHealth;
 }
-
-/** How often held requests are decided again for no other reason than time: the table may have become stale. */
-const recheckMs = 30_000;
-const drainMs = 5_000;
 
 /**
  * Starts a proxy; `config` from parseProxyConfig. Throws `config-invalid` when a file cannot be read or an address cannot
- * be listened on. Does not wait for the server: without verdicts it refuses.
+ * be listened on, and leaves nothing open then. Does not wait for the server: without verdicts it refuses.
  */
 export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> => {
-  const { log, clock = systemClock } = deps;
-  const serverCa =
-    config.serverCaFile === undefined
-      ? undefined
-      : readPem(config.serverCaFile, 'serverCaFile').toString('utf8');
-  const backendCa =
-    config.backendCaFile === undefined
-      ? undefined
-      : readPem(config.backendCaFile, 'backendCaFile').toString('utf8');
-  const identity = readIdentity(config.stateDir);
-  const serverKey = openServerKey(config.stateDir);
-  const stateFile = join(config.stateDir, 'verdicts');
-  const loaded = await loadVerdicts(stateFile, serverKey, log, clock);
-  const { known } = loaded;
-  const journal = openStateFile(stateFile, loaded, log, clock);
-  const trust = trustOf(config, serverCa);
-  const verifiesServer = trust.by !== 'nothing';
-  if (!verifiesServer)
-    log.error(
-      'allowAnyServerCertificate is set: whoever answers at serverUrl is taken for the server; never do this outside tests',
-    );
-  const agent = openServer(trust, identity);
-  const held = openHeld();
-  const backend = openBackend(config.backendUrl, backendCa);
-  const { serverUrl } = config;
-  const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
-  const gate = openGate({ config, known, backend, held, log, clock, ask });
-  const server = openListener(config.tls, gate, log);
-  const maxAgeMs = config.maxAgeSeconds * 1000;
-  const health = () => healthOf(known, clock(), maxAgeMs, verifiesServer);
-  const admin = openAdmin(health);
-  const port = await listen(server, config.listenHost, config.listenPort, 'listenPort');
-  const adminPort =
-    config.adminPort === 0
-      ? null
-      : await listen(admin, config.adminHost, config.adminPort, 'adminPort').catch(closing(server));
-  const feed = followFeed({
-    known,
-    clock,
-    log,
-    agent,
-    serverUrl,
-    serverKey,
-    journal,
-    verifiesServer,
-    wantsSnapshot: journal.wantsSnapshot,
-    timing: deps.timing,
-    onVerdicts: held.recheck,
-  });
-  const sayStale = openStaleLog(log);
-  const recheck = setInterval(() => {
-    held.recheck();
-    sayStale(health());
-  }, recheckMs);
-  log.info(
-    { host: config.listenHost, port, adminPort, tls: config.tls !== undefined },
-    'the proxy accepts requests',
-  );
-
-  const stop = async (): Promise<void> => {
-    clearInterval(recheck);
-    await feed.stop();
-    const closed = Promise.all([close(server), adminPort === null ? null : close(admin)]);
-    for (const request of held.all())
-      if (request.isLongPoll) request.cut({ allow: false, rule: 'stopping', reason: 'the proxy stops' });
-    const drain = setTimeout(() => server.closeAllConnections(), drainMs);
-    // Connections that finish their request meanwhile would stay open for the next one.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50);
-    await closed;
-    clearTimeout(drain);
-    clearInterval(sweep);
-    await backend.destroy();
-    await agent.destroy();
-    await journal.close();
-  };
-  return { port, adminPort, stop, health };
-};
-
-const trustOf = (
-  { serverPin, allowAnyServerCertificate }: ProxyConfig,
-  ca: string | undefined,
-): ServerTrust => {
-  if (allowAnyServerCertificate) return { by: 'nothing' };
-  return serverPin === undefined ? { by: 'ca', ca } : { by: 'pin', pin: serverPin };
-};
-
-/** Logs when verdicts become stale and when they no longer are. */
-const openStaleLog = (log: Logger) => {
-  let was = false;
-  return ({ stale, staleRule, lastContactAt }: Health): void => {
-    if (stale === was) return;
-    was = stale;
-    if (!stale) {
-      log.info('the server confirms the verdicts again');
-      return;
-    }
-    const then = staleRule === 'deny' ? 'nobody is allowed' : 'devices go on as they were last known';
-    log.error({ staleRule, lastContactAt }, `the server has not been heard for too long: ${then}`);
-  };
-};
-
-const listen = async (server: Server, host: string, port: number, field: string): Promise<number> => {
-  server.listen(port, host);
+  const { log, clock = systemClock, timing } = deps;
+  if (config.allowAnyServerCertificate)
+    log.warn('the certificate of the Muster server is not verified: whoever answers decides who gets mail');
+  const instances: RunningInstance[] = [];
+  const stopInstances = async () => void (await Promise.all(instances.map((instance) => instance.stop())));
   try {
-    await once(server, 'listening');
-  } catch (cause) {
-    throw new MusterError('config-invalid', `${field}: cannot listen on ${host}:${port}`, { cause, field });
-  }
-  return (server.address() as AddressInfo).port;
-};
-
-const closing =
-  (server: Server) =>
-  async (error: unknown): Promise<never> => {
-    await close(server);
+    for (const index of config.instances.keys())
+      instances.push(await startInstance({ config, index, clock, log, timing }));
+    const health = () => overallHealth(instances.map(({ name, health: own }) => [name, own()]));
+    const admin = openAdmin(health);
+    const adminPort =
+      config.adminPort === 0 ? null : await listen(admin, config.adminHost, config.adminPort, 'adminPort');
+    const stop = async (): Promise<void> => {
+      await stopInstances();
+      if (adminPort !== null) await close(admin);
+    };
+    const reload = async () => void (await Promise.all(instances.map((instance) => instance.reload())));
+    return { instances, adminPort, reload, stop, health };
+  } catch (error) {
+    await stopInstances();
     throw error;
-  };
-
-const close = (server: Server): Promise<void> =>
-  new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
+  }
+};

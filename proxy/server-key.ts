@@ -1,6 +1,6 @@
 /**
  * The server's signing key as this instance knows it: pinned at the first contact, over TLS that was verified, and kept in
- * the state folder (`server.key.pub`). From then on another key is refused, whoever shows it. Called by main.ts, feed.ts
+ * the state folder (`server.key.pub`). From then on another key is refused, whoever shows it. Called by instance.ts, feed.ts
  * and state-file.ts.
  */
 import type { KeyObject } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * Keeps the verdicts on disk, so that a proxy which restarts while the server is away goes on deciding. Called by main.ts.
+ * Keeps the verdicts on disk, so that a proxy which restarts while the server is away goes on deciding. Called by instance.ts.
  *
  * The file holds the feed's own signed lines: a snapshot, then the changes after it, appended as they come. A snapshot is
  * written beside the old file, flushed and renamed over it, so that a crash at any moment leaves one whole file; a last

@@ -3,7 +3,7 @@
  * defaults, GraphQL, the device protocol, FCM, ActiveSync. Two tenants live side by side throughout.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -24,7 +24,6 @@ import { findRunning } from '../cli/running.ts';
 import { type Appearance, enrolDevice } from '../cli/simulated-device.ts';
 import { newSecret } from '../platform/new-id.ts';
 import { openSql } from '../platform/sql.ts';
-import { makeIdentity } from '../proxy/identity.ts';
 import { startFcm } from './support/fcm.ts';
 import { type Command, type MusterServer, startCommand, startMuster } from './support/muster.ts';
 
@@ -110,20 +109,31 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
     assert.equal(first.compliance.status, 'compliant');
     assert.deepEqual(first.tasks, []);
 
-    const proxyDir = join(dataDir, 'proxy');
     const { proxyFeed } = await client.graphql<{ proxyFeed: { url: string; pin: string } }>(
       '{ proxyFeed { url pin } }',
       {},
       contoso.token,
     );
-    await registerProxy(contoso, 'Gate', (await makeIdentity(proxyDir, 'gate', new Date())).certificate);
-    proxy = startCommand(
-      ['proxy', '--port', '0', '--backend', mail.url, '--server', proxyFeed.url, '--state', proxyDir],
-      {
-        MUSTER_PROXY_SERVER_PIN: proxyFeed.pin,
-        MUSTER_PROXY_PUBLIC_URL: 'https://mail.contoso.example',
-      },
-    );
+    const instance = {
+      name: 'gate',
+      listenPort: 0,
+      publicUrl: 'https://mail.contoso.example',
+      backend: { url: mail.url },
+    };
+    const configFile = join(dataDir, 'proxy.json');
+    const config = {
+      serverUrl: proxyFeed.url,
+      serverPin: proxyFeed.pin,
+      stateDir: join(dataDir, 'proxy'),
+      instances: [instance],
+    };
+    writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
+    const made = startCommand(['proxy', 'init', '--config', configFile]);
+    assert.equal(await made.ended, 0, made.errors());
+    const exported = startCommand(['proxy', 'export', '--config', configFile]);
+    assert.equal(await exported.ended, 0, exported.errors());
+    await registerProxy(contoso, 'Gate', exported.output());
+    proxy = startCommand(['proxy', '--config', configFile]);
     const proxyUrl = (await proxy.line(/listens on (\S+)/))[1] as string;
     const ask = (user: string, id: string) => askForMail(proxyUrl, user, id);
     await eventually(async () =>

@@ -32,7 +32,7 @@ export interface ProxyFeedParts {
 /** The contract promises a batch every 15 s. */
 const defaultHeartbeatMs = 10_000;
 /** With the two seconds for which registrations are believed, a revoked proxy is cut off within five. */
-const defaultCheckMs = 2_000;
+export const registrationCheckMs = 2_000;
 const rowsAtOnce = 500;
 /** A reason is one or a few sentences; the contract ends them here. */
 const longestReason = 1_000;
@@ -122,7 +122,7 @@ export const serveFeed = async (
   req: IncomingMessage,
   res: ServerResponse,
 ): Promise<void> => {
-  const { deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = defaultCheckMs } = parts;
+  const { deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = registrationCheckMs } = parts;
   const { after, nonce } = wishOf(req);
   const { tenantId, proxyId } = proxy;
   let current = proxy;

@@ -3,7 +3,7 @@
  * Called by test/api/{nouns,isolation,feeds}.test.ts.
  */
 import assert from 'node:assert/strict';
-import { createClientIdentity, type KeyPairPem } from '../../platform/pki.ts';
+import { createSelfSigned, type KeyPairPem } from '../../platform/pki.ts';
 import type { ApiStage, Json, TenantStage } from './stage.ts';
 
 /** Ids of what the tenant has. */
@@ -46,8 +46,8 @@ export const rules = {
 };
 
 /** A certificate as an instance of a proxy makes it. */
-export const makeProxyIdentity = (): Promise<KeyPairPem> =>
-  createClientIdentity('muster proxy test', new Date());
+export const makeProxyIdentity = (): KeyPairPem =>
+  createSelfSigned({ commonName: 'muster proxy test', hosts: [], usage: 'clientAuth' }, new Date());
 
 /** Enrols a device over the device protocol. */
 export const enrolDevice = async (
@@ -146,7 +146,7 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     'TransferPayload',
     'transfer { id }',
   );
-  const identity = await makeProxyIdentity();
+  const identity = makeProxyIdentity();
   const proxy = await make(
     'registerProxy',
     { name: 'Edge', certificatePem: identity.certificate },

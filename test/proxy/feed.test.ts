@@ -4,7 +4,6 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { publicKeySha256 } from '../../platform/pki.ts';
 import { newSigningKey, signLine } from '../../platform/signed-line.ts';
@@ -29,7 +28,7 @@ const pingTarget = syncTarget.replace('Cmd=Sync', 'Cmd=Ping');
 test('the feed is asked with the registered certificate and starts with a snapshot', async (t) => {
   const { feed, proxy } = await openStage(t);
   const first = await feed.connected(1);
-  const { sha256 } = readIdentity(proxy.config.stateDir);
+  const { sha256 } = readIdentity(proxy.folder);
   assert.deepEqual([first.after, first.certificate, first.trust], [null, sha256, 'verified']);
 });
 
@@ -184,7 +183,7 @@ test('a proxy that is registered with another tenant forgets the first at once',
 test('a feed that does not begin with a snapshot is not believed', async (t) => {
   const feed = await openFeed(t);
   feed.stage.lines = () => [{ kind: 'position', position: '5' }];
-  const proxy = await openProxy(t, { backendUrl: 'http://127.0.0.1:9', serverUrl: feed.url });
+  const proxy = await openProxy(t, { backend: { url: 'http://127.0.0.1:9' }, serverUrl: feed.url });
   await feed.connected(2);
   assert.equal((await post(proxy.port)).headers.get('x-muster-reason'), 'stale');
 });
@@ -193,7 +192,7 @@ test('a silent feed is given up and asked again', async (t) => {
   const feed = await openFeed(t);
   await openProxy(
     t,
-    { backendUrl: 'http://127.0.0.1:9', serverUrl: feed.url },
+    { backend: { url: 'http://127.0.0.1:9' }, serverUrl: feed.url },
     { timing: { silenceMs: 300, firstRetryMs: 1, lastRetryMs: 2 } },
   );
   assert.equal((await feed.connected(3)).after, '10');
@@ -217,7 +216,7 @@ test('decisions survive the server, and then a restart of the proxy from its fil
     verdictLine({ deviceId: 'dev_2', easDeviceId: 'BAD', access: 'deny', reason: 'rooted' }),
   ]);
   const settings = {
-    backendUrl: mail.url,
+    backend: { url: mail.url },
     serverUrl: feed.url,
     stateDir: folder(t),
   };
@@ -241,11 +240,9 @@ test('a restarted proxy resumes where its file ends', async (t) => {
   const { feed, mail, proxy } = await openStage(t);
   await proxy.stop();
   await openProxy(t, {
-    ...proxy.config,
-    publicUrl: 'https://mail.example.org',
-    backendUrl: mail.url,
+    stateDir: proxy.config.stateDir,
+    backend: { url: mail.url },
     serverUrl: feed.url,
-    adminPort: 0,
   });
   assert.equal((await feed.connected(2)).after, '10');
 });
@@ -271,7 +268,7 @@ test('verdicts older than the limit allow nobody, also across a restart, until t
   const again = await openProxy(
     t,
     {
-      backendUrl: mail.url,
+      backend: { url: mail.url },
       serverUrl: feed.url,
       stateDir: proxy.config.stateDir,
       maxAgeSeconds: 3_600,
@@ -299,7 +296,7 @@ for (const [name, damage] of [
       verdictLine({ deviceId: 'dev_2', easDeviceId: 'BAD', access: 'deny' }),
     ]);
     const settings = {
-      backendUrl: mail.url,
+      backend: { url: mail.url },
       serverUrl: feed.url,
       stateDir: folder(t),
     };
@@ -307,10 +304,9 @@ for (const [name, damage] of [
     await healthy(first);
     await first.stop();
     feed.stage.status = 503;
-    const file = join(settings.stateDir, 'verdicts');
-    const text = readFileSync(file, 'utf8');
+    const text = readFileSync(first.stateFile, 'utf8');
     assert.notEqual(damage(text), text);
-    writeFileSync(file, damage(text));
+    writeFileSync(first.stateFile, damage(text));
     const second = await openProxy(t, settings);
     await second.until(({ level, msg }) => level === 50 && /unusable/.test(msg));
     assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'stale');
@@ -337,7 +333,7 @@ test('/healthz answers over HTTP on a listener of its own: 200 with verdicts, 50
     return { status: response.status, text: await response.text() };
   };
   const { status, text } = await ask('/healthz');
-  assert.deepEqual(JSON.parse(text), {
+  const mail = {
     status: 'ok',
     devices: 1,
     position: '10',
@@ -346,8 +342,11 @@ test('/healthz answers over HTTP on a listener of its own: 200 with verdicts, 50
     stale: false,
     staleRule: 'deny',
     verifiesServer: true,
-  });
+  };
+  assert.deepEqual(JSON.parse(text), { status: 'ok', instances: { mail } });
   assert.equal(status, 200);
+  assert.deepEqual(JSON.parse((await ask('/healthz/mail')).text), mail);
+  assert.equal((await ask('/healthz/toString')).status, 404);
   feed.stage.status = 503;
   feed.stage.connections[0]?.res.destroy();
   await feed.connected(2);
@@ -398,7 +397,12 @@ test('an hour without the server, a restart in it: every decision stays right; t
   const mail = await openMailServer(t);
   const bad = verdictLine({ deviceId: 'dev_2', easDeviceId: 'BAD', access: 'deny' });
   const feed = await openFeed(t, [verdictLine(), bad], clock);
-  const settings = { backendUrl: mail.url, serverUrl: feed.url, stateDir: folder(t), maxAgeSeconds: 3_600 };
+  const settings = {
+    backend: { url: mail.url },
+    serverUrl: feed.url,
+    stateDir: folder(t),
+    maxAgeSeconds: 3_600,
+  };
   const check = async (port: number, good: number) => {
     assert.equal((await post(port)).status, good);
     assert.equal((await post(port, { target: syncTarget.replace('ABC123', 'BAD') })).status, 403);
@@ -434,7 +438,11 @@ for (const [name, trust] of [
 ] as const) {
   test(`a server that is not the real one gets no contact: ${name}`, async (t) => {
     const feed = await openFeed(t);
-    const proxy = await openProxy(t, { backendUrl: 'http://127.0.0.1:9', serverUrl: feed.url, ...trust });
+    const proxy = await openProxy(t, {
+      backend: { url: 'http://127.0.0.1:9' },
+      serverUrl: feed.url,
+      ...trust,
+    });
     await proxy.until(({ reason }) => /pin|self-signed|issuer/.test(String(reason)));
     assert.equal(feed.stage.connections.length, 0);
     assert.equal(proxy.health().position, null);
@@ -445,18 +453,18 @@ test('the pin of the authority is enough; taking any server is warned of and rep
   const feed = await openFeed(t);
   const pin = publicKeySha256(new X509Certificate((await feedCertificates()).ca));
   const pinned = await openProxy(t, {
-    backendUrl: 'http://127.0.0.1:9',
+    backend: { url: 'http://127.0.0.1:9' },
     serverUrl: feed.url,
     serverPin: pin,
   });
   await healthy(pinned);
   const any = await openProxy(t, {
-    backendUrl: 'http://127.0.0.1:9',
+    backend: { url: 'http://127.0.0.1:9' },
     serverUrl: feed.url,
     allowAnyServerCertificate: true,
   });
   await healthy(any);
-  await any.until(({ level, msg }) => level === 50 && /allowAnyServerCertificate/.test(msg));
+  await any.until(({ level, msg }) => level === 40 && /server is not verified/.test(msg));
   assert.deepEqual(
     feed.stage.connections.map(({ trust }) => trust),
     ['verified', 'any'],

@@ -340,7 +340,7 @@ test('an unreachable mail server is 503 with Retry-After, a senseless answer 502
   const feed = await openFeed(t);
   const nobody = await openProxy(t, {
     // Nothing listens on the ports that only the system may open.
-    backendUrl: 'http://127.0.0.1:1',
+    backend: { url: 'http://127.0.0.1:1' },
     serverUrl: feed.url,
   });
   await healthy(nobody);
@@ -385,11 +385,10 @@ test('over TLS: served, garbage is survived, and a private CA of the mail server
   const tls = { certFile, keyFile };
   const mail = await openMailServer(t);
   const feed = await openFeed(t);
-  const inner = await openProxy(t, { backendUrl: mail.url, serverUrl: feed.url, tls });
+  const inner = await openProxy(t, { backend: { url: mail.url }, serverUrl: feed.url, tls });
   await healthy(inner);
   const outer = await openProxy(t, {
-    backendUrl: `https://127.0.0.1:${inner.port}`,
-    backendCaFile: certFile,
+    backend: { url: `https://127.0.0.1:${inner.port}`, caFile: certFile },
     serverUrl: feed.url,
     tls,
   });

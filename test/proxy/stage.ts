@@ -27,6 +27,7 @@ import { newSigningKey, publicHalf, signLine } from '../../platform/signed-line.
 import type { Health } from '../../proxy/admin.ts';
 import { parseProxyConfig } from '../../proxy/config.ts';
 import { makeIdentity } from '../../proxy/identity.ts';
+import { instanceDir } from '../../proxy/instance.ts';
 import { type ProxyDeps, type RunningProxy, start } from '../../proxy/main.ts';
 
 /** One log line as an object. */
@@ -250,6 +251,8 @@ export const openFeed = async (
     status: 200,
     /** What the server signs with. */
     key: signingKey,
+    /** Instead of `lines`, those for whoever shows that certificate. */
+    linesFor: undefined as ((certificate: string | undefined) => readonly object[]) | undefined,
     /** Lines for a connection that asked for `after`. */
     lines: (after: string | null): readonly object[] =>
       after === null
@@ -281,7 +284,7 @@ export const openFeed = async (
       );
       const connection = openConnection(req, res, clock, stage.key);
       stage.connections.push(connection);
-      if (isOk) connection.send(stage.lines(connection.after));
+      if (isOk) connection.send(stage.linesFor?.(connection.certificate) ?? stage.lines(connection.after));
       else res.end();
       events.emit('connection');
     },
@@ -305,25 +308,72 @@ export const folder = (t: TestContext): string => {
 
 export const fastTiming = { silenceMs: 45_000, firstRetryMs: 1, lastRetryMs: 20, revokedRetryMs: 20 };
 
-/** A proxy between these two, with the clock and settings of the test. */
+/** What tests may say about the process; all else they say is about the instance. */
+const shared = new Set([
+  'serverUrl',
+  'serverCaFile',
+  'serverPin',
+  'allowAnyServerCertificate',
+  'stateDir',
+  'adminPort',
+  'maxAgeSeconds',
+  'drainSeconds',
+]);
+
+/** The settings of a proxy with one instance, `mail`, from settings of both kinds in one object. */
+export const settingsOf = (given: Readonly<Record<string, unknown>>): Record<string, unknown> => {
+  const entries = Object.entries(given);
+  return {
+    ...Object.fromEntries(entries.filter(([key]) => shared.has(key))),
+    instances: [
+      {
+        name: 'mail',
+        listenPort: 0,
+        publicUrl: 'https://mail.example.org',
+        ...Object.fromEntries(entries.filter(([key]) => !shared.has(key))),
+      },
+    ],
+  };
+};
+
+/** A proxy of one instance with the clock and settings of the test. */
 export const openProxy = async (
   t: TestContext,
-  urls: { backendUrl: string; serverUrl: string; stateDir?: string } & Record<string, unknown>,
+  settings: { backend: { url: string } & Record<string, unknown>; serverUrl: string } & Record<
+    string,
+    unknown
+  >,
+  deps: Partial<ProxyDeps> = {},
+) => {
+  const proxy = await openProxyOf(t, settingsOf({ stateDir: folder(t), ...settings }), deps);
+  const [instance] = proxy.instances as [RunningProxy['instances'][number]];
+  return {
+    ...proxy,
+    port: instance.port,
+    health: instance.health,
+    /** Folder of the instance. */
+    folder: instanceDir(proxy.config, 'mail'),
+    stateFile: join(instanceDir(proxy.config, 'mail'), 'verdicts'),
+  };
+};
+
+/** Settings that trust the feed's authority, unless they say how the server is known. */
+const withFeedCa = async (t: TestContext, settings: Readonly<Record<string, unknown>>): Promise<object> => {
+  if (settings['serverPin'] !== undefined || settings['allowAnyServerCertificate'] === true) return settings;
+  const serverCaFile = join(folder(t), 'ca.crt');
+  writeFileSync(serverCaFile, (await feedCertificates()).ca);
+  return { serverCaFile, ...settings };
+};
+
+/** A proxy of any instances. */
+export const openProxyOf = async (
+  t: TestContext,
+  settings: Readonly<Record<string, unknown>>,
   deps: Partial<ProxyDeps> = {},
 ) => {
   const recorded = recordingLog();
-  const stateDir = urls.stateDir ?? folder(t);
-  await makeIdentity(stateDir, 'test', new Date());
-  const serverCaFile = join(stateDir, 'ca.crt');
-  writeFileSync(serverCaFile, (await feedCertificates()).ca);
-  const knowsServer = urls['serverPin'] !== undefined || urls['allowAnyServerCertificate'] === true;
-  const config = parseProxyConfig({
-    listenPort: 0,
-    publicUrl: 'https://mail.example.org',
-    ...(knowsServer ? {} : { serverCaFile }),
-    stateDir,
-    ...urls,
-  });
+  const config = parseProxyConfig(await withFeedCa(t, settings));
+  for (const { name } of config.instances) makeIdentity(instanceDir(config, name), name, new Date());
   const proxy: RunningProxy = await start(config, { log: recorded.log, timing: fastTiming, ...deps });
   let stopped = false;
   const stop = async () => {
@@ -331,7 +381,14 @@ export const openProxy = async (
     stopped = true;
   };
   onEnd(t, stop);
-  return { ...recorded, port: proxy.port, adminPort: proxy.adminPort, health: proxy.health, stop, config };
+  return {
+    ...recorded,
+    instances: proxy.instances,
+    reload: proxy.reload,
+    adminPort: proxy.adminPort,
+    stop,
+    config,
+  };
 };
 
 /** Mail server, feed and a proxy that has the feed's verdicts. */
@@ -343,14 +400,14 @@ export const openStage = async (
 ) => {
   const mail = await openMailServer(t);
   const feed = await openFeed(t, greeting, deps.clock);
-  const proxy = await openProxy(t, { backendUrl: mail.url, serverUrl: feed.url, ...settings }, deps);
+  const proxy = await openProxy(t, { backend: { url: mail.url }, serverUrl: feed.url, ...settings }, deps);
   await healthy(proxy);
   return { mail, feed, proxy };
 };
 
 /** Settles when the proxy's health is as asked for (default: it has verdicts); looks once per turn of the event loop. */
 export const healthy = async (
-  proxy: Pick<RunningProxy, 'health'>,
+  proxy: { readonly health: () => Health },
   matches: (health: Health) => boolean = (health) => !health.stale,
 ): Promise<Health> => {
   for (;;) {

@@ -1,0 +1,162 @@
+/**
+ * One instance: its listener, gate, mail server, verdicts and feed. Started by main.ts, which keeps what the whole process
+ * shares; nothing here is shared between instances, so that one tenant's verdicts never decide for another.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Agent } from 'undici';
+import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/log.ts';
+import { type Health, healthOf } from './admin.ts';
+import { openAsk } from './ask.ts';
+import { loadCertificate, readNamed } from './certificate.ts';
+import type { InstanceConfig, ProxyConfig } from './config.ts';
+import { type FeedTiming, followFeed } from './feed.ts';
+import { openBackend } from './forward.ts';
+import { openGate } from './gate.ts';
+import { type HeldRequests, openHeld } from './held.ts';
+import { type Identity, readIdentity } from './identity.ts';
+import { close, listen, openListener } from './listener.ts';
+import { keepCertificate } from './reload.ts';
+import { openServerKey } from './server-key.ts';
+import { openStaleLog } from './stale-log.ts';
+import { loadVerdicts, openStateFile } from './state-file.ts';
+import { openConnector } from './trust.ts';
+
+/** What an instance takes from its process. */
+export interface InstanceParts {
+  readonly config: ProxyConfig;
+  /** Its place in the configuration, which faults name. */
+  readonly index: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly timing?: Partial<FeedTiming> | undefined;
+}
+
+/** An instance that accepts requests. */
+export interface RunningInstance {
+  readonly name: string;
+  readonly port: number;
+  readonly health: () => Health;
+  /** Reads the certificate again; the old one stays when the new one cannot be used. */
+  readonly reload: () => Promise<void>;
+  /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
+  readonly stop: () => Promise<void>;
+}
+
+/** How often held requests are decided again for no other reason than time: the table may have become stale. */
+const recheckMs = 30_000;
+
+/** Where an instance keeps its identity, its verdicts and its other keys. */
+export const instanceDir = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
+  join(config.stateDir, name);
+
+/** The client of the Muster server, which knows the instance by its certificate. */
+const openServer = (config: ProxyConfig, identity: Identity): Agent => {
+  const { serverCaFile, serverPin: pin, allowAnyServerCertificate: allowAny } = config;
+  const ca = readOptional(serverCaFile, 'serverCaFile');
+  return new Agent({
+    headersTimeout: 15_000,
+    bodyTimeout: 0,
+    connect: openConnector({ ca, pin, allowAny }, identity),
+  });
+};
+
+/** Starts one. Throws `config-invalid` when a file cannot be read or its address cannot be listened on. */
+export const startInstance = async (parts: InstanceParts): Promise<RunningInstance> => {
+  const { config, index, clock } = parts;
+  const instance = config.instances[index] as InstanceConfig;
+  const log = parts.log.child({ instance: instance.name });
+  const fieldOf = (setting: string): string => `instances[${index}].${setting}`;
+  const folder = instanceDir(config, instance.name);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const stateFile = join(folder, 'verdicts');
+  const shown =
+    instance.tls === undefined
+      ? undefined
+      : await loadCertificate(instance.tls, { folder, field: fieldOf('tls'), now: new Date(clock()) });
+  const agent = openServer(config, readIdentity(folder));
+  const backendCa = readOptional(instance.backend.caFile, fieldOf('backend.caFile'));
+  const serverKey = openServerKey(folder);
+  const loaded = await loadVerdicts(stateFile, serverKey, log, clock);
+  const { known } = loaded;
+  const held = openHeld();
+  const backend = openBackend(instance.backend.url, {
+    ca: backendCa,
+    pin: instance.backend.pin,
+    allowAny: instance.backend.allowAnyCertificate,
+  });
+  const maxAgeMs = config.maxAgeSeconds * 1000;
+  const { serverUrl, allowAnyServerCertificate } = config;
+  const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
+  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, ask });
+  const server = openListener(shown?.options, gate, log);
+  const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
+  const kept =
+    instance.tls === undefined || shown === undefined
+      ? undefined
+      : keepCertificate({
+          server,
+          tls: instance.tls,
+          first: shown,
+          folder,
+          field: fieldOf('tls'),
+          clock,
+          log,
+        });
+  const journal = openStateFile(stateFile, loaded, log, clock);
+  const feed = followFeed({
+    known,
+    clock,
+    log,
+    agent,
+    serverUrl,
+    serverKey,
+    journal,
+    verifiesServer: !allowAnyServerCertificate,
+    wantsSnapshot: journal.wantsSnapshot,
+    timing: parts.timing,
+    onVerdicts: held.recheck,
+  });
+  const health = (): Health => ({
+    ...healthOf(known, clock(), maxAgeMs, !allowAnyServerCertificate),
+    ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
+  });
+  const sayStale = openStaleLog(log);
+  const recheck = setInterval(() => {
+    held.recheck();
+    sayStale(health());
+  }, recheckMs);
+  if (instance.backend.allowAnyCertificate)
+    log.warn('the certificate of the mail server is not verified: whoever answers gets the passwords');
+  log.info(
+    { host: instance.listenHost, port, tls: instance.tls !== undefined },
+    'the proxy accepts requests',
+  );
+
+  const stop = async (): Promise<void> => {
+    clearInterval(recheck);
+    kept?.stop();
+    await feed.stop();
+    const closed = close(server);
+    endLongPolls(held);
+    const drain = setTimeout(() => server.closeAllConnections(), config.drainSeconds * 1000);
+    // Connections that finish their request meanwhile would stay open for the next one.
+    const sweep = setInterval(() => server.closeIdleConnections(), 50);
+    await closed;
+    clearTimeout(drain);
+    clearInterval(sweep);
+    await backend.destroy();
+    await agent.destroy();
+    await journal.close();
+  };
+  return { name: instance.name, port, stop, health, reload: async () => kept?.reload() };
+};
+
+const endLongPolls = (held: HeldRequests): void => {
+  for (const request of held.all())
+    if (request.isLongPoll) request.cut({ allow: false, rule: 'stopping', reason: 'the proxy stops' });
+};
+
+const readOptional = (file: string | undefined, field: string): string | undefined =>
+  file === undefined ? undefined : readNamed(file, field).toString('utf8');
