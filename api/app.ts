@@ -6,10 +6,12 @@ import { refusals } from '../domain/refusals.ts';
 import { describeCode, type ErrorCode, type FaultCode, faults, MusterError } from '../platform/errors.ts';
 import type { ProjectorState } from '../projections/main.ts';
 import { addAdminRoutes } from './admin/main.ts';
-import { eventFeed } from './events/feed.ts';
-import { type GraphqlParts, graphqlHandlers } from './graphql/server.ts';
+import { eventFeed, eventFeedRoute } from './events/feed.ts';
+import { type GraphqlParts, graphqlHandlers, graphqlRoute } from './graphql/server.ts';
 import { readiness } from './health.ts';
-import { type MethodFault, methodNotAllowed, requestIdOf, sendProblem, statusOf } from './problem.ts';
+import { type MethodFault, requestIdOf, sendProblem, statusOf } from './problem.ts';
+import { only, type RouteDeclaration } from './route.ts';
+import { addSingleSignOnRoutes } from './sign-in/oidc/routes.ts';
 
 export interface AppParts extends GraphqlParts {
   readonly projector: { state(): ProjectorState } | undefined;
@@ -51,13 +53,12 @@ const knownFault = (error: unknown): unknown => {
   return status === 400 ? new MusterError('invalid-json', '', { cause: error }) : error;
 };
 
-/** Refuses every method but those a route has. */
-const only =
-  (...methods: string[]): RequestHandler =>
-  (req, _res, next) => {
-    if (methods.includes(req.method)) return next();
-    throw methodNotAllowed(...methods);
-  };
+const healthRoute = { methods: ['GET', 'HEAD'], path: '/healthz', access: 'public' } as const;
+const readinessRoute = { methods: ['GET', 'HEAD'], path: '/readyz', access: 'public' } as const;
+const errorsRoute = { methods: ['GET', 'HEAD'], path: '/errors', access: 'public' } as const;
+
+/** What the server tells about itself. */
+export const statusRoutes: readonly RouteDeclaration[] = [healthRoute, readinessRoute, errorsRoute];
 
 const catalogue = () =>
   [...Object.keys(faults), ...Object.keys(refusals)]
@@ -75,15 +76,16 @@ export const openApp = (parts: AppParts): Express => {
   app.enable('strict routing');
   app.set('query parser', 'simple');
   app.use(securityHeaders(parts.secure));
-  app.all('/graphql', ...graphqlHandlers(parts));
-  app.all('/events/v1/feed', only('GET'), eventFeed({ deps, credentials, config, stopping }));
+  app.all(graphqlRoute.path, ...graphqlHandlers(parts));
+  app.all(eventFeedRoute.path, only(eventFeedRoute), eventFeed({ deps, credentials, config, stopping }));
+  addSingleSignOnRoutes(app, parts);
   addAdminRoutes(app, { deps, credentials, config, denials: parts.denials, stopping });
-  app.all('/healthz', only('GET', 'HEAD'), (_req, res) => void res.json({ alive: true }));
-  app.all('/readyz', only('GET', 'HEAD'), async (_req, res) => {
+  app.all(healthRoute.path, only(healthRoute), (_req, res) => void res.json({ alive: true }));
+  app.all(readinessRoute.path, only(readinessRoute), async (_req, res) => {
     const found = await readiness(deps, waiter, projector);
     res.status(found.ready ? 200 : 503).json(found);
   });
-  app.all('/errors', only('GET', 'HEAD'), (_req, res) => void res.json(catalogue()));
+  app.all(errorsRoute.path, only(errorsRoute), (_req, res) => void res.json(catalogue()));
   app.use(() => {
     throw new MusterError('not-found', '');
   });

@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Permission } from '../domain/account/permissions.ts';
 import type { AccountId, ApiKeyId, ProxyId, TenantId, UserId } from '../domain/ids.ts';
-import type { Portal, SessionPolicy } from '../domain/sign-in/sign-in.ts';
+import type { Portal, SessionPolicy, SignInMethod } from '../domain/sign-in/sign-in.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { ServerConfig } from '../platform/config.ts';
 import type { Deps } from '../platform/deps.ts';
@@ -17,11 +17,13 @@ import { type ApiKeyUses, openApiKeyUses } from './vault/api-key-uses.ts';
 import { type Attempts, openAttempts } from './vault/attempts.ts';
 import { type Links, openLinks } from './vault/links.ts';
 import { migrateVault } from './vault/migrations.ts';
+import { openPasskeys, type Passkeys } from './vault/passkeys.ts';
 import { openPasswords, type Passwords } from './vault/passwords.ts';
 import { openPendingSignIns, type PendingSignIns } from './vault/pending-sign-ins.ts';
 import { openPortalSessions, type PortalSessions } from './vault/portal-sessions.ts';
 import { openSecondFactors, type SecondFactors } from './vault/second-factors.ts';
 import { openSessions, type Sessions } from './vault/sessions.ts';
+import { openSingleSignOns, type SingleSignOns } from './vault/single-sign-ons.ts';
 import { openSupportSessions, type SupportSessions } from './vault/support-sessions.ts';
 import { openTallies, type Tallies } from './vault/tallies.ts';
 
@@ -35,6 +37,8 @@ export interface Credentials {
   readonly links: Links;
   readonly pendingSignIns: PendingSignIns;
   readonly secondFactors: SecondFactors;
+  readonly passkeys: Passkeys;
+  readonly singleSignOns: SingleSignOns;
   readonly apiKeyUses: ApiKeyUses;
   /** Secrets of tenants that are read back. */
   readonly secrets: SealedSecrets;
@@ -64,6 +68,9 @@ export interface AccountCredential extends Acting {
   readonly factorDue: boolean;
   readonly sessionId: string;
   readonly portal: Portal;
+  /** How and when the session came about. */
+  readonly method: SignInMethod;
+  readonly enteredAt: Date;
   /** An operator within the tenant, by its support access: the account is one of the operator tenant. */
   readonly support: boolean;
 }
@@ -126,6 +133,8 @@ export const openCredentials = async (
     links: openLinks(sql, clock),
     pendingSignIns: openPendingSignIns(sql, clock),
     secondFactors: openSecondFactors(sql, secrets, clock),
+    passkeys: openPasskeys(sql, clock),
+    singleSignOns: openSingleSignOns(sql, clock),
     apiKeyUses: openApiKeyUses(sql, clock),
     secrets,
     tallies: openTallies(sql, clock),
@@ -136,6 +145,9 @@ export const openCredentials = async (
 
 /** A disabled account, a suspended tenant or a revoked proxy is noticed within this time, in every process. */
 export const credentialMaxAgeMs = 2000;
+
+/** Streams look at their credential this often: with the time for which it is believed, they end within five seconds. */
+export const streamCheckMs = 2500;
 
 /** The token of an `Authorization: Bearer` header (RFC 6750 §2.1); undefined when there is none. */
 export const bearerToken = (req: Pick<IncomingMessage, 'headers'>): string | undefined =>

@@ -1,6 +1,7 @@
 /**
  * The HTTP server: the device protocol on bare node:http, everything else on Express. Called by cli/ and tests.
  */
+import { setMaxListeners } from 'node:events';
 import {
   createServer as createHttp,
   type IncomingMessage,
@@ -53,6 +54,8 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const issuers = await readIssuers(config.licencePublicKeyFile);
   const { log } = deps;
   const stopping = new AbortController();
+  // Each stream listens, and there may be many.
+  setMaxListeners(0, stopping.signal);
   const credentials = await openCredentials(deps, config);
   const waiter = await openProjectionWaiter(deps);
   const deadJobs = openDeadJobs(deps.queues);

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: performance as ratios against baselines measured in the same run on the same machine.
  * `npm run bench -- store` runs only the benches whose name contains a word; `--seconds N` sets the time per figure,
- * `--events N` the length of the longest log.
+ * `--events N` the length of the longest log, `--tenants N` the most tenants.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,12 +17,14 @@ import { benchGrowth } from './store/growth.ts';
 import { benchReads } from './store/reads.ts';
 import { benchScavenge } from './store/scavenge.ts';
 import { benchSubscriptions } from './store/subscriptions.ts';
+import { benchTenants } from './tenants/main.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: 'string', default: '3' },
     events: { type: 'string', default: '1000000' },
+    tenants: { type: 'string', default: '10000' },
   },
 });
 const durationMs = Number(values.seconds) * 1000;
@@ -36,6 +38,7 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-backup': (embedded) => benchBackup(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
   'sign-in': (embedded) => benchSignIn(embedded, durationMs),
+  tenants: () => benchTenants(durationMs, Number(values.tenants)),
 };
 
 for (const [name, bench] of Object.entries(benches)) {

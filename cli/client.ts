@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Agent, type Dispatcher, request } from 'undici';
+import { documentId } from '../api/graphql/documents.ts';
 import { MusterError } from '../platform/errors.ts';
 
 /** An HTTP answer with its JSON body (null when the body is empty or not JSON). */
@@ -20,6 +21,8 @@ export interface Client {
   post<Body>(path: string, body: unknown, token?: string): Promise<Answer<Body>>;
   /** Runs a GraphQL document and answers its data; GraphQL errors throw `internal` with their messages. */
   graphql<Data>(query: string, variables?: Record<string, unknown>, token?: string): Promise<Data>;
+  /** Runs one of the server's own documents, named by its operation; answers and throws like `graphql`. */
+  run<Data>(name: string, variables?: Record<string, unknown>, token?: string): Promise<Data>;
   /** Lines of an endless response, until the caller stops reading or `signal` aborts, which throws. */
   lines(
     path: string,
@@ -71,21 +74,18 @@ export const openClient = (
       });
     }
   };
+  const graphql = async <Data>(request: object, token?: string): Promise<Data> => {
+    type Result = { data?: Data; errors?: { message: string }[]; detail?: string };
+    const { status, body } = await post<Result | null>('/graphql', request, token);
+    if (body?.data && !body.errors) return body.data;
+    const reason = body?.errors?.map((error) => error.message).join('; ') ?? body?.detail ?? `HTTP ${status}`;
+    throw new MusterError('internal', `GraphQL at ${url}: ${reason}`);
+  };
   return {
     url,
     post,
-    async graphql<Data>(
-      query: string,
-      variables: Record<string, unknown> = {},
-      token?: string,
-    ): Promise<Data> {
-      type Result = { data?: Data; errors?: { message: string }[]; detail?: string };
-      const { status, body } = await post<Result | null>('/graphql', { query, variables }, token);
-      if (body?.data && !body.errors) return body.data;
-      const reason =
-        body?.errors?.map((error) => error.message).join('; ') ?? body?.detail ?? `HTTP ${status}`;
-      throw new MusterError('internal', `GraphQL at ${url}: ${reason}`);
-    },
+    graphql: (query, variables = {}, token) => graphql({ query, variables }, token),
+    run: (name, variables = {}, token) => graphql({ documentId: documentId(name), variables }, token),
     async *lines(path, token, headers, signal) {
       const { statusCode, body } = await request(`${url}${path}`, {
         dispatcher,

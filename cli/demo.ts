@@ -3,7 +3,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { z } from 'zod';
 import type { FeedInfo } from '../api/proxy/main.ts';
 import { environmentWith, readConfig, serverSettings } from '../platform/config.ts';
@@ -18,6 +18,7 @@ import { type Child, startChild } from './child.ts';
 import { type Client, openClient } from './client.ts';
 import { startMailServer } from './demo/mail-server.ts';
 import { type Narrator, narrate } from './demo/narrator.ts';
+import { operatorStorySeats, playOperator } from './demo/operator-story.ts';
 import { people } from './demo/people.ts';
 import { play } from './demo/story.ts';
 import { freePort } from './free-port.ts';
@@ -30,10 +31,16 @@ interface Options {
   readonly port?: string;
   /** False: end after the story. */
   readonly stay: boolean;
+  readonly story: 'tenant' | 'operator';
 }
 
 /** What a later demo in the same folder needs of an earlier one. */
-const memory = z.object({ operatorPassword: z.string(), stories: z.int() });
+const memory = z.object({
+  operatorPassword: z.string(),
+  /** Stories of a tenant, and of the operator, that were told. */
+  stories: z.int(),
+  operatorStories: z.int().default(0),
+});
 type Memory = z.infer<typeof memory>;
 
 const memoryFile = (dataDir: string) => join(dataDir, 'demo.json');
@@ -53,7 +60,7 @@ const operatorOf = async (
   dataDir: string,
 ): Promise<{ operator: Admin; memory: Memory }> => {
   const { tenantSlug, email, password: oneTime } = server.operator;
-  const known = recall(dataDir) ?? { operatorPassword: newSecret(), stories: 0 };
+  const known = recall(dataDir) ?? { operatorPassword: newSecret(), stories: 0, operatorStories: 0 };
   // Remembered before it is set: a demo that is interrupted between the two can be repeated.
   remember(dataDir, known);
   const password = oneTime ?? known.operatorPassword;
@@ -87,6 +94,24 @@ const showAddresses = (
   for (const [name, value] of rows) say(`  ${name?.padEnd(12)} ${value}`);
 };
 
+/** Seats of all stories told so far: tenants of earlier ones keep theirs. */
+const seatsOf = ({ stories, operatorStories }: Memory): number =>
+  stories * people.length + operatorStories * operatorStorySeats;
+
+const tellOperatorStory = async (
+  server: RunningServer,
+  client: Client,
+  dataDir: string,
+  license: ThrowAwayIssuer['license'],
+): Promise<void> => {
+  const { operator, memory: before } = await operatorOf(server, client, dataDir);
+  const known = { ...before, operatorStories: before.operatorStories + 1 };
+  await license(operator, seatsOf(known));
+  remember(dataDir, known);
+  await playOperator({ client, operator, story: known.operatorStories, say: narrate(say) });
+  say(`\nMuster is up: ${server.url}/graphql`);
+};
+
 const tellStory = async (
   server: RunningServer,
   client: Client,
@@ -97,8 +122,7 @@ const tellStory = async (
   const voice: Narrator = narrate(say);
   const { operator, memory: known } = await operatorOf(server, client, dataDir);
   const story = known.stories + 1;
-  // Tenants of earlier stories keep their seats.
-  await license(operator, story * people.length);
+  await license(operator, seatsOf({ ...known, stories: story }));
   const slug = story === 1 ? 'contoso' : `contoso-${story}`;
   voice.step(`The operator of this installation creates the tenant "${slug}".`);
   const tenant = {
@@ -167,7 +191,8 @@ const demo = async (options: Options): Promise<void> => {
   const client = openClient(server.url);
   const parts: { stop(): Promise<void> }[] = [];
   try {
-    await tellStory(server, client, config.dataDir, license, (part) => parts.push(part));
+    if (options.story === 'operator') await tellOperatorStory(server, client, config.dataDir, license);
+    else await tellStory(server, client, config.dataDir, license, (part) => parts.push(part));
     if (!options.stay) return;
     say('\nPress Ctrl-C to stop.');
     const reason = await Promise.race([stopped, server.failed]);
@@ -183,7 +208,10 @@ const demo = async (options: Options): Promise<void> => {
 export const demoCommand = (): Command =>
   new Command('demo')
     .description(
-      'Start everything on embedded defaults, tell one tenant’s story with real calls, and stay up.',
+      'Start everything on embedded defaults, tell a story of one tenant or of the operator with real calls, and stay up.',
+    )
+    .addOption(
+      new Option('--story <whose>', 'the story to tell').choices(['tenant', 'operator']).default('tenant'),
     )
     .option('--data-dir <folder>', 'where the demo keeps its data', './data/demo')
     .option('--port <number>', 'port of the API (default: 8420, or a free one)')

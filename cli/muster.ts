@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serveCommand(),
   proxy: async () => (await import('./proxy.ts')).proxyCommand(),
   eventstore: async () => (await import('./eventstore.ts')).eventstoreCommand(),
+  account: async () => (await import('./account.ts')).accountCommand(),
   licence: async () => (await import('./licence.ts')).licenceCommand(),
   simulate: async () => (await import('./simulate.ts')).simulateCommand(),
   replay: async () => (await import('./replay.ts')).replayCommand(),

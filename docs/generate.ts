@@ -7,17 +7,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { printSchema } from 'graphql';
 import { z } from 'zod';
-import { adminRoutes } from '../api/admin/main.ts';
 import { openApiDocument } from '../api/device/openapi.ts';
+import { ownDocuments } from '../api/graphql/documents.ts';
 import { schema } from '../api/graphql/schema.ts';
-import type { Access } from '../api/graphql/scopes.ts';
+import { type Access, scopeNames } from '../api/graphql/scopes.ts';
 import { statusOf } from '../api/problem.ts';
+import type { RouteAccess } from '../api/route.ts';
+import { routes } from '../api/routes.ts';
 import { permissionNames, permissions } from '../domain/account/permissions.ts';
 import { permissionsOf, type Role, roles } from '../domain/account/roles.ts';
 import { catalogues, schemaVersionOf } from '../domain/events.ts';
 import { refusals } from '../domain/refusals.ts';
 import { describeSettings, eventStoreSettings, proxySettings, serverSettings } from '../platform/config.ts';
 import { describeCode, type ErrorCode, faults } from '../platform/errors.ts';
+import { callers, fieldOutcome, routeOutcome } from './callers.ts';
 import { proxySettingRows } from './proxy-settings.ts';
 
 const folder = fileURLToPath(new URL('reference/', import.meta.url));
@@ -146,18 +149,46 @@ const permissionsReference = (): string => {
     `\`${access}\``,
     ...names.map((role) => mark(isAllowed(access, role))),
   ]);
-  const routes = adminRoutes.map(({ method, path, permissions: needed }) => [
-    `${method} ${path}`,
-    needed.map((name) => `\`${name}\``).join(', '),
-    ...names.map((role) => mark(needed.every((name) => isAllowed(name, role)))),
+  const admits = (access: RouteAccess, role: Role): boolean =>
+    typeof access === 'string'
+      ? access !== 'device' && access !== 'proxy'
+      : access.every((name) => isAllowed(name, role));
+  const ofRoutes = routes.map(({ methods, path, access }) => {
+    const needed: readonly string[] = typeof access === 'string' ? [access] : access;
+    return {
+      name: `${methods.join(', ')} ${path}`,
+      needed: needed.map((name) => `\`${name}\``).join(', '),
+      access,
+    };
+  });
+  const byRole = ofRoutes.map(({ name, needed, access }) => [
+    name,
+    needed,
+    ...names.map((role) => mark(admits(access, role))),
   ]);
-  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`ownPassword\`: any account with a password of its own choice, even one that must set up a second factor. \`member\`: any account; what it gets depends on its permissions. \`selfService\`: users of the self-service portal, and no account.\n\n${table(['Field', 'Needs', ...names], fields)}\n\n## REST\n\n${table(['Route', 'Needs', ...names], routes)}\n`;
+  const kinds = Object.keys(callers) as (keyof typeof callers)[];
+  const describedCallers = kinds.map((kind) => `\`${kind}\`: ${callers[kind].title}.`).join(' ');
+  const byKind = [
+    ...[...scopeNames, permissionNames[0]].map((access) => [
+      (scopeNames as readonly string[]).includes(access) ? `field: \`${access}\`` : 'field: a permission',
+      ...kinds.map((kind) => fieldOutcome(kind, access)),
+    ]),
+    ...ofRoutes.map(({ name, access }) => [name, ...kinds.map((kind) => routeOutcome(kind, access))]),
+  ];
+  return `${notice}# Roles and permissions\n\nExactly one role per account. A refused call answers \`forbidden\` and names the permission that is missing.\n\n## Roles\n\n${table(['Role', 'Title', 'For whom'], described)}\n\n## Permissions\n\n${table(['Permission', 'Allows', ...names], allowed)}\n\n## GraphQL\n\n\`public\`: anybody. \`signedIn\`: any account, even with a one-time password. \`ownPassword\`: any account with a password of its own choice, even one that must set up a second factor. \`member\`: any account; what it gets depends on its permissions. \`selfService\`: users of the self-service portal, and no account.\n\n${table(['Field', 'Needs', ...names], fields)}\n\n## Routes\n\n\`perField\`: anybody, each field asks for itself. \`enrolmentCode\`: anybody with a code in the body. \`device\`: with the token of one. \`proxy\`: with the certificate of one, on the listener for proxies (MUSTER_PROXY_FEED_PORT). Else the permissions, all of them.\n\n${table(['Route', 'Needs', ...names], byRole)}\n\n## Kinds of caller\n\n${describedCallers}\n\n${table(['What is called', ...kinds], byKind)}\n`;
 };
+
+const documentsReference = (): string =>
+  `${notice}# Own documents\n\nOperations of our own programs (\`api/graphql/documents/\`). Send \`{ "documentId": "<id>", "variables": { … } }\` instead of \`query\`; the id is the SHA-256 of the file.\n\n${table(
+    ['Operation', 'Id'],
+    ownDocuments.map(({ name, id }) => [name, `\`${id}\``]),
+  )}\n`;
 
 /** Every generated reference: file name → content. */
 export const references = (): ReadonlyMap<string, string> =>
   new Map([
     ['config.md', configReference()],
+    ['documents.md', documentsReference()],
     ['proxy.md', proxyReference()],
     ['errors.md', errorsReference()],
     ['events.md', eventsReference()],

@@ -14,6 +14,7 @@ import { directoryDecider } from './directory/decide.ts';
 import { enrolmentDecider } from './enrolment/decide.ts';
 import { groupDecider } from './group/decide.ts';
 import { handoutDecider } from './handout/decide.ts';
+import { identityProviderDecider } from './identity-provider/decide.ts';
 import { importDecider } from './import/decide.ts';
 import { licenceDecider } from './licence/decide.ts';
 import { policyDecider } from './policy/decide.ts';
@@ -46,6 +47,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     groupDecider,
     licenceDecider,
     handoutDecider,
+    identityProviderDecider,
     importDecider,
     policyDecider,
     proxyDecider,

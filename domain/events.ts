@@ -13,6 +13,7 @@ import { directoryEvents } from './directory/directory.ts';
 import { enrolmentEvents } from './enrolment/enrolment.ts';
 import { groupEvents } from './group/group.ts';
 import { handoutEvents } from './handout/handout.ts';
+import { identityProviderEvents } from './identity-provider/identity-provider.ts';
 import { importEvents } from './import/import.ts';
 import { licenceEvents } from './licence/licence.ts';
 import { policyEvents } from './policy/policy.ts';
@@ -41,6 +42,7 @@ export const catalogues: readonly EventCatalogue[] = [
   groupEvents,
   licenceEvents,
   handoutEvents,
+  identityProviderEvents,
   importEvents,
   policyEvents,
   proxyEvents,

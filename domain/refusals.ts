@@ -93,6 +93,14 @@ export const refusals = {
     advice: 'Ask an administrator for a new code.',
   },
   'group-missing': { title: 'No such device group', advice: 'Check the id.' },
+  'identity-bound': {
+    title: 'It is bound to somebody else at the identity provider',
+    advice: 'An administrator unbinds it first, once it is clear who is who.',
+  },
+  'identity-provider-missing': {
+    title: 'There is no single sign-on here',
+    advice: 'Sign in with a password, or check the short name of the tenant.',
+  },
   'link-invalid': {
     title: 'The link is not valid, or not any more',
     advice: 'Ask for a new one.',
@@ -101,6 +109,14 @@ export const refusals = {
   'own-address-excluded': {
     title: 'This would lock you out: your own address is not in the list',
     advice: 'Add your address, or set force.',
+  },
+  'password-account-missing': {
+    title: 'Without passwords, nobody could help when the identity provider fails',
+    advice: 'Name an enabled administrator with a password among passwordAccounts.',
+  },
+  'password-account-needed': {
+    title: 'The account is a way in for when the identity provider fails',
+    advice: 'Take it from passwordAccounts of the identity provider first.',
   },
   'password-refused': {
     title: 'The password is not good enough',
@@ -149,9 +165,14 @@ export const refusals = {
     title: 'This is not for the platform of the device',
     advice: 'Choose a device or an item of the right platform.',
   },
+  'passkey-missing': { title: 'No such passkey', advice: 'Check the id; viewer { passkeys } lists yours.' },
   'policy-missing': { title: 'No such policy', advice: 'Check the id.' },
   'policy-retired': { title: 'The policy is retired', advice: 'Assign another policy.' },
   'proxy-missing': { title: 'No such proxy', advice: 'Check the id.' },
+  'single-sign-on-required': {
+    title: 'Passwords are not taken here',
+    advice: 'Sign in by the identity provider of the tenant.',
+  },
   'second-factor-off': {
     title: 'The account has no second factor',
     advice: 'Set one up with beginTotp first.',
@@ -210,6 +231,10 @@ export const refusals = {
   'trial-unregistered': {
     title: 'The trial is not registered yet',
     advice: 'The operator registers it with an e-mail address (registerTrial), or activates a licence key.',
+  },
+  'too-many-passkeys': {
+    title: 'The account has as many passkeys as it can have',
+    advice: 'Remove one that is no longer used.',
   },
   'user-disabled': { title: 'The user is disabled', advice: 'Enable the user first.' },
   'user-exists': {

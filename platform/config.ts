@@ -100,6 +100,13 @@ export const serverSettings = {
     description:
       'Whether the directories of tenants may be at loopback, link-local and metadata addresses. Only for tests.',
   },
+  identityProviderNetworks: {
+    env: 'MUSTER_IDENTITY_PROVIDER_NETWORKS',
+    schema: cidrList,
+    unit: 'addresses and CIDR ranges',
+    description:
+      'Where, besides public addresses, the identity providers of tenants may be: such as 10.1.2.3 for one of your own network.',
+  },
   host: {
     env: 'MUSTER_HOST',
     schema: z.string().min(1),
@@ -204,6 +211,13 @@ export const serverSettings = {
     schema: httpUrl,
     description:
       'Address of the server as people reach it: links in mails lead there. Unset: where it listens.',
+  },
+  graphqlDocuments: {
+    env: 'MUSTER_GRAPHQL_DOCUMENTS',
+    schema: z.enum(['any', 'own']),
+    default: 'any',
+    description:
+      'What sessions kept as a cookie may run: any document, or the own ones of this server alone. Tokens run any.',
   },
   trustedProxies: {
     env: 'MUSTER_TRUSTED_PROXIES',

@@ -4,9 +4,18 @@
  */
 import { createHash } from 'node:crypto';
 import { encodeTime } from 'ulid';
-import type { DeviceId, EnrolmentId, TaskId, TenantId, TransferId, UserId } from '../domain/ids.ts';
+import type {
+  ApprovalId,
+  DeviceId,
+  EnrolmentId,
+  TaskId,
+  TenantId,
+  TransferId,
+  UserId,
+} from '../domain/ids.ts';
 
 interface Derived {
+  apr: ApprovalId;
   trf: TransferId;
   tsk: TaskId;
   dev: DeviceId;

@@ -53,6 +53,16 @@ export const faults = {
     advice: 'Repeat the call after a short wait; check the address and certificate of the directory.',
     retryable: true,
   },
+  'document-not-own': {
+    title: 'This session runs none but the documents of this server',
+    advice: 'Send a documentId, or use a bearer token; see MUSTER_GRAPHQL_DOCUMENTS.',
+    retryable: false,
+  },
+  'document-unknown': {
+    title: 'The server has no such document',
+    advice: 'Load the page again after an upgrade, or send the document itself.',
+    retryable: false,
+  },
   'event-unreadable': {
     title: 'A stored event cannot be read',
     advice: 'Upgrade Muster to the version that wrote the event, or inspect it with muster replay.',
@@ -62,6 +72,16 @@ export const faults = {
     title: 'This credential may not do that',
     advice: 'Use a credential with the required scope.',
     retryable: false,
+  },
+  'identity-provider-refused': {
+    title: 'The identity provider cannot be used',
+    advice: 'Correct its settings: testIdentityProvider says what is wrong.',
+    retryable: false,
+  },
+  'identity-provider-unavailable': {
+    title: 'The identity provider does not answer',
+    advice: 'Repeat the call after a short wait; check address and certificate of the identity provider.',
+    retryable: true,
   },
   internal: {
     title: 'Something went wrong in Muster',
@@ -107,6 +127,11 @@ export const faults = {
     advice: 'The log was restored from a backup: forget what was read of it and start over from 0.',
     retryable: false,
   },
+  'passkeys-off': {
+    title: 'The server has no address that passkeys can belong to',
+    advice: 'Set MUSTER_PUBLIC_URL to an https address with a host name.',
+    retryable: false,
+  },
   'push-rejected': {
     title: 'The push service rejected the message',
     advice: 'Check the push settings of the server.',
@@ -127,6 +152,11 @@ export const faults = {
     advice: 'Ask for fewer fields, aliases, levels or rows per page.',
     retryable: false,
   },
+  'safeguard-reached': {
+    title: 'Compliance policies have wiped or unenrolled as many devices as they may within an hour',
+    advice: 'It is tried again every hour. Look whether the policy is right; setSafeguard raises the limit.',
+    retryable: true,
+  },
   'scavenge-running': {
     title: 'A scavenge is running already',
     advice: 'Let it end, then repeat the command.',
@@ -134,7 +164,12 @@ export const faults = {
   },
   'second-factor-required': {
     title: 'The tenant asks for a second factor, and the account has none',
-    advice: 'Set one up with beginTotp and confirmTotp, then repeat the call.',
+    advice: 'Set one up with beginTotp and confirmTotp, or beginPasskey and confirmPasskey, then repeat.',
+    retryable: false,
+  },
+  'single-sign-on-failed': {
+    title: 'The sign-in by the identity provider failed',
+    advice: 'Begin again. If it stays like that, ask an administrator of the tenant.',
     retryable: false,
   },
   'stream-deleted': {

@@ -27,7 +27,7 @@ import { MusterError } from './errors.ts';
 
 /** Who caused an event. */
 export interface Actor {
-  readonly kind: 'account' | 'api-key' | 'device' | 'proxy' | 'system';
+  readonly kind: 'account' | 'api-key' | 'device' | 'proxy' | 'system' | 'user';
   /** The id of the account, API key, device or proxy; the name of the part for `system`. */
   readonly id: string;
   /** An operator within a tenant, by the support access that the tenant grants: `id` is of the operator's own account. */

@@ -22,6 +22,7 @@ type Prefixes = {
   prx: 'proxyId';
   rol: 'roleId';
   key: 'apiKeyId';
+  pky: 'passkeyId';
   apr: 'approvalId';
   tpl: 'templateId';
   dpl: 'deploymentId';

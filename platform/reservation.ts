@@ -1,14 +1,17 @@
 /**
  * Keeps values unique that people type at sign-in: a tenant's short name in the installation, an account's and a
- * user's e-mail in its tenant, and the certificate by which a proxy is known in the installation.
+ * user's e-mail in its tenant, who they are at an identity provider, and the certificate by which a proxy is known in
+ * the installation.
  * Called by api/reservation.ts, api/identify/proxy.ts and by jobs that create users.
  */
 import { createHash } from 'node:crypto';
 import { accountDecider } from '../domain/account/decide.ts';
+import type { Identity } from '../domain/identity-provider/identity.ts';
 import type { ProxyId, TenantId } from '../domain/ids.ts';
 import { proxyDecider } from '../domain/proxy/decide.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
 import { type ReservationCommand, reservationDecider } from '../domain/reservation/decide.ts';
+import type { ReservedKind } from '../domain/reservation/reservation.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
 import { userDecider } from '../domain/user/decide.ts';
 import type { Cause, Handler } from './handle.ts';
@@ -18,15 +21,27 @@ export const operatorTenantId = `ten${'0'.repeat(26)}` as TenantId;
 
 /**
  * A value that is unique: a tenant's short name, the digest of a proxy's certificate, or an account's or a user's e-mail
- * within `tenantId`.
+ * or identity within `tenantId`.
  */
 export type Unique =
   | { readonly kind: 'tenant-slug' | 'proxy-certificate'; readonly value: string }
   | {
-      readonly kind: 'account-email' | 'user-email';
+      readonly kind: Exclude<ReservedKind, 'tenant-slug' | 'proxy-certificate'>;
       readonly value: string;
       readonly tenantId: TenantId;
     };
+
+/** An identity as a value that is unique. */
+export const identityKey = ({ issuer, subject }: Identity): string => JSON.stringify([issuer, subject]);
+
+const fields: Readonly<Record<ReservedKind, string>> = {
+  'tenant-slug': 'slug',
+  'account-email': 'email',
+  'user-email': 'email',
+  'account-identity': 'subject',
+  'user-identity': 'subject',
+  'proxy-certificate': 'certificatePem',
+};
 
 const streamOf = (unique: Unique): { tenantId: TenantId; id: string } => ({
   tenantId: 'tenantId' in unique ? unique.tenantId : operatorTenantId,
@@ -52,18 +67,21 @@ const holderExists = async (handler: Handler, unique: Unique, ownerId: string): 
     // A removed user gives the address back; should that have failed, it is free for the next who asks.
     return state.status !== 'none' && state.status !== 'removed';
   }
+  // An identity is reserved before it is bound: who was not bound to it does not hold it.
+  if (unique.kind === 'user-identity') {
+    const { state } = await handler.load(userDecider, { tenantId: unique.tenantId, id: ownerId });
+    if (state.status === 'none' || state.status === 'removed' || state.identity === null) return false;
+    return identityKey(state.identity) === unique.value;
+  }
+  if (unique.kind === 'account-identity') {
+    const { state } = await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
+    return state.status !== 'none' && state.identity !== null && identityKey(state.identity) === unique.value;
+  }
   const { state } = !('tenantId' in unique)
     ? await handler.load(tenantDecider, { tenantId: ownerId as TenantId, id: ownerId })
     : await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
   return state.status !== 'none';
 };
-
-const fieldOf = {
-  'tenant-slug': 'slug',
-  'proxy-certificate': 'certificatePem',
-  'account-email': 'email',
-  'user-email': 'email',
-} as const satisfies Record<Unique['kind'], string>;
 
 /** Reserves a value for an owner about to be created; the refusal `name-taken` when another one has it. */
 export const reserve = async (
@@ -87,7 +105,7 @@ export const reserve = async (
     cause,
   );
   if (!isRefusal(reserved)) return undefined;
-  return { ...reserved, field: fieldOf[unique.kind] };
+  return { ...reserved, field: fields[unique.kind] };
 };
 
 /** Who holds a value: the id of a tenant, account or user, or what proxyOwner makes; null when nobody does. */

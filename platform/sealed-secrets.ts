@@ -1,6 +1,6 @@
 /**
  * Secrets of a tenant that must be read back, sealed, in PostgreSQL's schema `vault`: the directory's bind password,
- * the secrets that enrolment codes follow from. Called by api/ (which sets them) and workers/ (which use them).
+ * the client secret of its identity provider, the secrets that enrolment codes follow from. Called by api/ (which sets them) and workers/ (which use them).
  */
 import type { TenantId } from '../domain/ids.ts';
 import type { Seal } from './seal.ts';
@@ -18,6 +18,8 @@ export interface SealedSecrets {
 
 /** Where the bind password of a tenant's directory is kept. */
 export const directoryPasswordPurpose = 'directory-bind-password';
+/** Where the client secret of a tenant's identity provider is kept. */
+export const identityProviderSecretPurpose = 'identity-provider-secret';
 /** Where the secret of a handout is kept, from which its codes follow. */
 export const handoutPurpose = (handoutId: string): string => `handout/${handoutId}`;
 

@@ -7,6 +7,7 @@ import {
   type AnyRole,
   evolveAccount,
   initialAccount,
+  type Passkey,
 } from '../domain/account/account.ts';
 import type { Fact } from '../domain/decider.ts';
 import type { AccountId, TenantId } from '../domain/ids.ts';
@@ -25,6 +26,8 @@ export interface AccountRow {
   readonly status: 'enabled' | 'disabled';
   /** True while the password is the one-time first password. */
   readonly mustChangePassword: boolean;
+  readonly totp: boolean;
+  readonly passkeys: readonly Passkey[];
   readonly createdAt: string;
 }
 
@@ -32,13 +35,14 @@ type Existing = Exclude<AccountState, { status: 'none' }> & { readonly createdAt
 
 export const accountsProjection: Projection = {
   name: 'accounts',
-  version: 2,
+  version: 3,
   categories: ['account'],
   tables: [
     {
       name: 'accounts',
       columns: `account_id ${key} not null, email ${key} not null, name text not null, name_key ${key} not null,
-        role text not null, status text not null, must_change_password boolean not null, created_at ${key} not null,
+        role text not null, status text not null, must_change_password boolean not null,
+        totp boolean not null, passkeys jsonb not null, created_at ${key} not null,
         ${foldedColumns}, primary key (tenant_id, account_id)`,
       indexes: ['(tenant_id, email)', '(tenant_id, role)', '(tenant_id, name_key, account_id)'],
     },
@@ -51,13 +55,15 @@ export const accountsProjection: Projection = {
         ...(evolveAccount(state ?? initialAccount, factOf<Fact<AccountEvent>>(event)) as Existing),
         createdAt: state?.createdAt ?? event.at,
       }),
-      columns: ({ email, name, role, status, mustChangePassword, createdAt }) => ({
+      columns: ({ email, name, role, status, mustChangePassword, totp, passkeys, createdAt }) => ({
         email,
         name,
         name_key: sortKey(name),
         role,
         status,
         must_change_password: mustChangePassword,
+        totp,
+        passkeys: [...passkeys],
         created_at: createdAt,
       }),
     }),
@@ -70,6 +76,8 @@ const columns = columnsOf<AccountRow>({
   role: 'role',
   status: 'status',
   mustChangePassword: 'must_change_password',
+  totp: 'totp',
+  passkeys: 'passkeys',
   createdAt: 'created_at',
 });
 

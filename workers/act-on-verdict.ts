@@ -8,16 +8,22 @@ import type { TaskBundleId, TenantId } from '../domain/ids.ts';
 import { licenceDecider } from '../domain/licence/decide.ts';
 import { mayQueueTasks } from '../domain/licence/entitlement.ts';
 import { isRefusal } from '../domain/refusals.ts';
+import { safeguardDecider } from '../domain/safeguard/decide.ts';
+import { hourMs } from '../domain/safeguard/safeguard.ts';
 import { taskBundleDecider } from '../domain/task-bundle/decide.ts';
-import type { Task } from '../domain/task-bundle/tasks/index.ts';
+import { type Task, taskTypeOf } from '../domain/task-bundle/tasks/index.ts';
 import { tenantDecider } from '../domain/tenant/decide.ts';
 import { standingFault, standingOf } from '../domain/tenant/standing.ts';
 import { isoTime } from '../platform/clock.ts';
 import type { Deps } from '../platform/deps.ts';
+import { derivedId } from '../platform/derived-id.ts';
+import { MusterError } from '../platform/errors.ts';
 import { theLicence } from '../platform/licence.ts';
 import { causeOf } from './cause.ts';
 import { refusedJob } from './errors.ts';
-import type { JobKind } from './jobs.ts';
+import type { JobData, JobKind, RunningJob } from './jobs.ts';
+
+type VerdictJob = RunningJob<JobData['act-on-verdict']>;
 
 const bundleOf = async (
   { handler }: Pick<Deps, 'handler'>,
@@ -26,6 +32,24 @@ const bundleOf = async (
 ): Promise<{ readonly tasks: readonly Task[] }> => {
   const { state } = await handler.load(taskBundleDecider, { tenantId, id }, { maxAgeMs: 2000 });
   return state.status === 'none' ? { tasks: [] } : state;
+};
+
+/** Goes on while compliance policies may wipe or unenrol another device; else throws `safeguard-reached`. */
+const guardDevice = async (deps: Deps, job: VerdictJob): Promise<void> => {
+  const { origin, since, transferId } = job.data;
+  const { tenantId } = origin;
+  const handled = await deps.handler.handle(
+    safeguardDecider,
+    { tenantId, id: tenantId },
+    {
+      type: 'TakeAutomaticAct',
+      approvalId: derivedId('apr', since, transferId),
+      now: isoTime(deps.clock()),
+    },
+    causeOf('act-on-verdict', `${job.id}.safeguard`, origin),
+  );
+  if (isRefusal(handled))
+    throw new MusterError('safeguard-reached', handled.detail ?? '', { retryAfterMs: hourMs });
 };
 
 export const actOnVerdict: JobKind<'act-on-verdict'> = {
@@ -45,6 +69,7 @@ export const actOnVerdict: JobKind<'act-on-verdict'> = {
     const { state: licence } = await deps.handler.load(licenceDecider, theLicence, { maxAgeMs: 2000 });
     const unlicensed = mayQueueTasks(licence, tenantId, tasks, isoTime(deps.clock()));
     if (unlicensed) throw refusedJob(unlicensed);
+    if (tasks.some(({ type }) => taskTypeOf(type).endsEnrolment)) await guardDevice(deps, job);
     const handled = await deps.handler.handle(
       taskBundleDecider,
       { tenantId, id: taskBundleId },

@@ -14,24 +14,20 @@ import { addressOf } from '../address.ts';
 import { bearerToken } from '../credentials.ts';
 import { refuseAccess } from '../graphql/scopes.ts';
 import { identify } from '../identify/index.ts';
-import { methodNotAllowed } from '../problem.ts';
+import { only, type RouteDeclaration } from '../route.ts';
 import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import type { AdminParts } from './parts.ts';
 import { previewImport } from './preview.ts';
 import { deviceTable, handoutTable, importTable, sendTable, userTable } from './tables.ts';
 
-/** Every route: its method, its path, and the permissions that the account needs. */
+/** Every route, and the permissions that its caller needs. */
 export const adminRoutes = [
-  { method: 'POST', path: '/admin/v1/imports', permissions: ['user.manage', 'device.manage'] },
-  { method: 'GET', path: '/admin/v1/imports/:id/results.csv', permissions: ['user.read', 'device.read'] },
-  { method: 'GET', path: '/admin/v1/exports/users.csv', permissions: ['user.read'] },
-  { method: 'GET', path: '/admin/v1/exports/devices.csv', permissions: ['device.read'] },
-  { method: 'GET', path: '/admin/v1/handouts/:id/codes.csv', permissions: ['enrolment.manage'] },
-] as const satisfies readonly {
-  method: 'GET' | 'POST';
-  path: string;
-  permissions: readonly Permission[];
-}[];
+  { methods: ['POST'], path: '/admin/v1/imports', access: ['user.manage', 'device.manage'] },
+  { methods: ['GET'], path: '/admin/v1/imports/:id/results.csv', access: ['user.read', 'device.read'] },
+  { methods: ['GET'], path: '/admin/v1/exports/users.csv', access: ['user.read'] },
+  { methods: ['GET'], path: '/admin/v1/exports/devices.csv', access: ['device.read'] },
+  { methods: ['GET'], path: '/admin/v1/handouts/:id/codes.csv', access: ['enrolment.manage'] },
+] as const satisfies readonly RouteDeclaration[];
 
 const tenants = new WeakMap<Request, TenantId>();
 const tenantOf = (req: Request): TenantId => tenants.get(req) as TenantId;
@@ -41,13 +37,13 @@ const admit =
   (
     { deps, credentials, config, denials }: AdminParts,
     path: string,
-    permissions: readonly Permission[],
+    access: readonly Permission[],
   ): RequestHandler =>
   async (req, res, next) => {
     const token = tokenOf(bearerToken(req), browserOf(req, res, config.publicUrl));
     const address = addressOf(req, config.trustedProxies);
     const credential = await identify(deps, credentials, { token, address });
-    for (const permission of permissions)
+    for (const permission of access)
       refuseAccess({ credential, denials, address }, permission, `${req.method} ${path}`);
     if (credential) tenants.set(req, credential.tenantId);
     next();
@@ -103,15 +99,15 @@ const work: Readonly<Record<(typeof adminRoutes)[number]['path'], Work>> = {
 
 /** Adds the routes. */
 export const addAdminRoutes = (app: Express, parts: AdminParts): void => {
-  for (const { method, path, permissions } of adminRoutes)
+  for (const route of adminRoutes) {
+    const { methods, path, access } = route;
+    const takesBody = (methods as readonly string[]).includes('POST');
     app.all(
       path,
-      (req, _res, next) => {
-        if (req.method !== method) throw methodNotAllowed(method);
-        next();
-      },
-      admit(parts, path, permissions),
-      ...(method === 'POST' ? [express.raw({ limit: mostCsvBytes, type: 'text/csv' })] : []),
+      only(route),
+      admit(parts, path, access),
+      ...(takesBody ? [express.raw({ limit: mostCsvBytes, type: 'text/csv' })] : []),
       (req: Request, res: Response) => work[path](parts, req, res),
     );
+  }
 };

@@ -7,6 +7,7 @@ import type { ServerConfig } from '../../platform/config.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { methodNotAllowed, sendProblem } from '../problem.ts';
+import type { RouteDeclaration } from '../route.ts';
 import type { Answer } from './answer.ts';
 import { bodyLimits } from './body.ts';
 import { enrol } from './enrol.ts';
@@ -34,13 +35,20 @@ export interface DeviceRoutes {
 }
 
 interface Route {
-  readonly method: 'GET' | 'POST';
+  readonly method: (typeof deviceRouteTable)[number]['methods'][0];
   readonly limit: number;
   readonly run: (req: IncomingMessage) => Promise<Answer>;
   inFlight: number;
 }
 
 const prefix = '/device/v1/';
+
+/** Every route, and what its caller needs. */
+export const deviceRouteTable = [
+  { methods: ['POST'], path: '/device/v1/sync', access: 'device' },
+  { methods: ['POST'], path: '/device/v1/enroll', access: 'enrolmentCode' },
+  { methods: ['GET'], path: '/device/v1/openapi.json', access: 'public' },
+] as const satisfies readonly RouteDeclaration[];
 
 const sendJson = (res: ServerResponse, status: number, body: unknown): void => {
   const text = JSON.stringify(body);
@@ -95,12 +103,6 @@ export const deviceRoutes = (
 ): DeviceRoutes => {
   const throttle = openThrottle(deps.clock);
   const { log } = deps;
-  const route = (method: Route['method'], limit: number, run: Route['run']): Route => ({
-    method,
-    limit,
-    run,
-    inFlight: 0,
-  });
   const fail: Fail = (res, error, allow) => {
     const retryAfterMs = error instanceof MusterError ? error.retryAfterMs : undefined;
     sendProblem(res, error, {
@@ -110,18 +112,21 @@ export const deviceRoutes = (
     });
   };
   const description: Answer = { status: 200, body: openApiDocument };
-  const routes: ReadonlyMap<string, Route> = new Map([
-    ['sync', route('POST', limits.checkIns, (req) => sync(req, config, deps))],
-    ['enroll', route('POST', limits.enrolments, (req) => enrol(req, config, deps, throttle))],
-    ['openapi.json', route('GET', Number.POSITIVE_INFINITY, async () => description)],
-  ]);
+  const work: Readonly<Record<(typeof deviceRouteTable)[number]['path'], Pick<Route, 'limit' | 'run'>>> = {
+    '/device/v1/sync': { limit: limits.checkIns, run: (req) => sync(req, config, deps) },
+    '/device/v1/enroll': { limit: limits.enrolments, run: (req) => enrol(req, config, deps, throttle) },
+    '/device/v1/openapi.json': { limit: Number.POSITIVE_INFINITY, run: async () => description },
+  };
+  const routes: ReadonlyMap<string, Route> = new Map(
+    deviceRouteTable.map(({ methods: [method], path }) => [path, { method, ...work[path], inFlight: 0 }]),
+  );
   return {
     openApi: openApiDocument,
     async handle(req, res) {
       const url = req.url ?? '';
       if (!url.startsWith(prefix)) return false;
       const query = url.indexOf('?');
-      const found = routes.get(url.slice(prefix.length, query === -1 ? undefined : query));
+      const found = routes.get(query === -1 ? url : url.slice(0, query));
       if (!found) fail(res, new MusterError('not-found', 'no such device route'));
       else if (req.method !== found.method) fail(res, methodNotAllowed(found.method), found.method);
       else await answer(found, req, res, fail);

@@ -10,9 +10,10 @@ import { MusterError } from '../../platform/errors.ts';
 import type { StoredEvent } from '../../platform/event-store.ts';
 import { auditRowOf } from '../../projections/audit.ts';
 import { addressOf } from '../address.ts';
-import { bearerToken, type Credential, type Credentials } from '../credentials.ts';
+import { bearerToken, type Credential, type Credentials, streamCheckMs } from '../credentials.ts';
 import { accessFault } from '../graphql/scopes.ts';
 import { identify } from '../identify/index.ts';
+import type { RouteDeclaration } from '../route.ts';
 import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import { type OpenStream, openStream } from '../stream.ts';
 
@@ -23,9 +24,16 @@ export interface EventFeedParts {
   readonly stopping: AbortSignal;
 }
 
+/** Where it is, and what its caller needs: again and again while it lasts. */
+export const eventFeedRoute = {
+  methods: ['GET'],
+  path: '/events/v1/feed',
+  access: ['audit.read'],
+} as const satisfies RouteDeclaration;
+const [needed] = eventFeedRoute.access;
+
 /** A comment line at least this often, so that both sides notice a broken connection. */
 const heartbeatMs = 15_000;
-const checkMs = 5000;
 /** Each feed reads the log for itself: more of them would slow down everybody. */
 const feedsAtOnce = { total: 64, perTenant: 4 } as const;
 const eventsAtOnce = 200;
@@ -107,7 +115,7 @@ export const eventFeed = ({ deps, credentials, config, stopping }: EventFeedPart
       address: addressOf(req, config.trustedProxies),
     };
     const credential = await identify(deps, credentials, caller);
-    const fault = accessFault(credential, 'audit.read');
+    const fault = accessFault(credential, needed);
     if (fault || !credential) throw fault ?? new MusterError('unauthenticated', 'sign in first');
     const { tenantId } = credential;
     const lastPosition = await deps.store.lastPosition();
@@ -118,8 +126,8 @@ export const eventFeed = ({ deps, credentials, config, stopping }: EventFeedPart
     const heartbeat = setInterval(() => void stream.write(': \n\n'), heartbeatMs);
     const check = setInterval(async () => {
       const still = await identify(deps, credentials, caller, { use: false }).catch(() => null);
-      if (accessFault(still, 'audit.read')) stream.end();
-    }, checkMs);
+      if (accessFault(still, needed)) stream.end();
+    }, streamCheckMs);
     try {
       await stream.write(': following\n\n');
       await sendEvents(deps, credential, afterPosition, stream);

@@ -1,8 +1,9 @@
 /**
  * Accounts of the tenant in GraphQL. Listed in schema.ts; signing in is in session.ts.
  */
-import { type AnyRole, anyRole } from '../../domain/account/account.ts';
+import { type AnyRole, anyRole, secondFactorKinds } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
+import { isWayBack } from '../../domain/identity-provider/identity-provider.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { email, name } from '../../domain/text.ts';
@@ -14,11 +15,12 @@ import { roleInForce } from '../identify/role.ts';
 import { whileLastIsKnown } from '../last-administrator.ts';
 import { reserve } from '../reservation.ts';
 import { endSessions } from '../sign-in/end-sessions.ts';
+import { identityProviderState } from '../sign-in/identity-provider.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { act, type Changed, causeOf, EffectInterface, payloadOf, refuseIf, settle } from './effect.ts';
-import { AccountStatus } from './enums.ts';
+import { AccountStatus, SecondFactorKind } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
 import { Account, Role } from './refs.ts';
@@ -38,6 +40,11 @@ builder.node(Account, {
     }),
     status: t.expose('status', { type: AccountStatus }),
     mustChangePassword: t.exposeBoolean('mustChangePassword'),
+    secondFactors: t.field({
+      type: [SecondFactorKind],
+      description: 'What the account can show besides its password; none: the password is enough.',
+      resolve: secondFactorKinds,
+    }),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
   }),
 });
@@ -121,6 +128,12 @@ export const requireAccount = async (context: ApiContext, id: AccountId) => {
   return state;
 };
 
+/** Refuses to take away an account that is there for when the identity provider fails. */
+const requireNoWayBack = async (context: ApiContext, id: AccountId): Promise<void> => {
+  const state = await identityProviderState(context.deps, signedIn(context).tenantId, { fresh: true });
+  if (isWayBack(state, id)) refuseIf(refuse('password-account-needed', { field: 'accountId' }));
+};
+
 /** Issues a one-time password to an account that exists, and ends its sessions. */
 const issue = async (
   context: ApiContext,
@@ -166,6 +179,7 @@ mutation('disableAccount', {
     const { tenantId } = credential;
     const id = input.accountId;
     await requireAccount(context, id);
+    await requireNoWayBack(context, id);
     const done = await whileLastIsKnown(context.deps, tenantId, id, async (last) => {
       if (credential.kind === 'account' && id === credential.accountId && !last)
         throw new MusterError('invalid-input', 'an account cannot disable itself', { field: 'accountId' });
@@ -215,6 +229,7 @@ mutation('changeAccountRole', {
       throw new MusterError('invalid-input', 'an account cannot change its own role', { field: 'accountId' });
     await requireAccount(context, id);
     await requireGrantable(context, input.role);
+    await requireNoWayBack(context, id);
     const done = await whileLastIsKnown(context.deps, tenantId, id, (last) => {
       if (last) refuseIf(refuse('last-administrator', { field: 'accountId' }));
       return act(context, accountDecider, id, { type: 'ChangeAccountRole', role: input.role });

@@ -10,7 +10,8 @@ import { ActorKind } from './enums.ts';
 import { Account } from './refs.ts';
 
 export const ActorType = builder.objectRef<Actor>('Actor').implement({
-  description: 'Who caused something: an account, a device, a proxy, or a part of Muster itself.',
+  description:
+    'Who caused something: an account, a user of the portal, a device, a proxy, or a part of Muster itself.',
   fields: (t) => ({
     kind: t.expose('kind', { type: ActorKind }),
     id: t.exposeString('id'),

@@ -3,6 +3,7 @@
  */
 import { type DeviceId, deviceId } from '../../domain/ids.ts';
 import { type DeviceRow, devicesChangedSince } from '../../projections/devices.ts';
+import { streamCheckMs } from '../credentials.ts';
 import { followRows } from '../follow.ts';
 import { identify } from '../identify/index.ts';
 import { builder } from './builder.ts';
@@ -10,8 +11,6 @@ import { type ApiContext, signedIn } from './context.ts';
 import { Device } from './refs.ts';
 import { accessFault } from './scopes.ts';
 
-/** The session is looked at again this often: what ends it ends the subscription. */
-const checkMs = 5000;
 const rowsAtOnce = 100;
 
 /** Devices of the account's tenant that change from now on; only one of them when `only` names it. */
@@ -31,8 +30,8 @@ const deviceChanges = (context: ApiContext, only: DeviceId | null): AsyncIterabl
       const credential = await identify(deps, credentials, caller, { use: false }).catch(() => null);
       return accessFault(credential, 'device.read') === undefined;
     },
-    checkMs,
-    heartbeatMs: checkMs,
+    checkMs: streamCheckMs,
+    heartbeatMs: streamCheckMs,
     signal: ending.signal,
   });
   async function* each() {

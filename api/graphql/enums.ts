@@ -2,6 +2,7 @@
  * The enumerations of the domain in GraphQL: upper case, with underscores. Called by api/graphql/<noun>.ts.
  */
 import type { EnumRef } from '@pothos/core';
+import { secondFactor } from '../../domain/account/account.ts';
 import { permissionNames } from '../../domain/account/permissions.ts';
 import { ruleNames } from '../../domain/compliance/rules/index.ts';
 import { severity } from '../../domain/compliance/settings.ts';
@@ -10,7 +11,7 @@ import { mailAccess, pushProvider } from '../../domain/device/device.ts';
 import { importKind, importMode, rowOutcome } from '../../domain/import/import.ts';
 import { edition } from '../../domain/licence/licence.ts';
 import { policyType } from '../../domain/policy/policy.ts';
-import { challengeProvider, portal } from '../../domain/sign-in/sign-in.ts';
+import { challengeProvider, portal, signInMethod } from '../../domain/sign-in/sign-in.ts';
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { itemKinds } from '../../domain/template/content.ts';
 import { itemActions } from '../../domain/template/plan.ts';
@@ -32,6 +33,7 @@ const enumOf = <Value extends string>(name: string, values: readonly Value[]) =>
 export const Permission = enumOf('Permission', permissionNames);
 export const ApprovalStatus = enumOf('ApprovalStatus', approvalStatuses);
 export const ApiKeyStatus = enumOf('ApiKeyStatus', ['active', 'revoked']);
+export const SignInMethod = enumOf('SignInMethod', signInMethod.options);
 export const AccountStatus = enumOf('AccountStatus', ['enabled', 'disabled']);
 export const TenantKind = enumOf('TenantKind', tenantKind.options);
 export const TenantStatus = enumOf('TenantStatus', ['active', 'suspended', 'deleted']);
@@ -60,9 +62,10 @@ export const TaskState = enumOf('TaskState', taskStates);
 export const Edition = enumOf('Edition', edition.options);
 export const LicenceKind = enumOf('LicenceKind', ['trial', 'key']);
 export const LicenceValidity = enumOf('LicenceValidity', ['valid', 'expiring', 'expired']);
-export const ActorKind = enumOf('ActorKind', ['account', 'api-key', 'device', 'proxy', 'system']);
+export const ActorKind = enumOf('ActorKind', ['account', 'api-key', 'device', 'proxy', 'system', 'user']);
 export const Portal = enumOf('Portal', portal.options);
 export const ChallengeProvider = enumOf('ChallengeProvider', challengeProvider.options);
+export const SecondFactorKind = enumOf('SecondFactor', secondFactor.options);
 export const SignInStep = enumOf('SignInStep', ['signed-in', 'challenge', 'second-factor']);
 export const PasswordDueEnum = enumOf('PasswordDue', ['issued', 'expired']);
 export const QueueNameEnum = enumOf('QueueName', queueNames);

@@ -6,16 +6,18 @@ import { z } from 'zod';
 import type { TenantId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
-import { slug } from '../../domain/tenant/tenant.ts';
 import { userDecider } from '../../domain/user/decide.ts';
 import { directoryOf } from '../../platform/directory-access.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { checkPassword, findByLogin } from '../../platform/ldap/directory.ts';
-import { holderOf } from '../../platform/reservation.ts';
 import { type DeviceRow, listUserDevices } from '../../projections/devices.ts';
 import { findUser, findUserByGuid, type UserRow } from '../../projections/users.ts';
 import { countedAddress } from '../address.ts';
-import { requireTurn } from '../sign-in/enter.ts';
+import { sessionEndsAt } from '../identify/account.ts';
+import { portalSessionPolicyOf } from '../identify/portal-user.ts';
+import { signInSettings } from '../sign-in/door.ts';
+import { requireAddress, requireTurn, tenantOf } from '../sign-in/enter.ts';
+import { isPasswordClosed } from '../sign-in/identity-provider.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { type ApiContext, portalUser } from './context.ts';
@@ -73,13 +75,17 @@ builder.queryField('selfViewer', (t) =>
 );
 
 interface Opened {
-  readonly token: string;
+  /** null: the browser keeps it. */
+  readonly token: string | null;
   readonly expiresAt: string;
 }
 
 const OpenedType = builder.objectRef<Opened>('PortalSignInPayload').implement({
   fields: (t) => ({
-    token: t.exposeString('token', { description: 'Send it as `Authorization: Bearer <token>`.' }),
+    token: t.exposeString('token', {
+      nullable: true,
+      description: 'Send it as `Authorization: Bearer <token>`. Null when the browser keeps it as a cookie.',
+    }),
     expiresAt: t.expose('expiresAt', {
       type: 'DateTime',
       description: 'When the session ends at the latest; it ends earlier when it is not used.',
@@ -97,13 +103,6 @@ interface Entry {
 }
 
 const wrong = () => new MusterError('unauthenticated', 'tenant, name or password is wrong');
-
-const tenantOf = async ({ deps }: ApiContext, given: string): Promise<TenantId | null> => {
-  const parsed = slug.safeParse(given.trim().toLowerCase());
-  if (!parsed.success) return null;
-  const held = { kind: 'tenant-slug', value: parsed.data } as const;
-  return (await holderOf(deps.handler, held, { maxAgeMs: 2000 })) as TenantId | null;
-};
 
 /** The user whose directory entry the name and password are of; null when they are nobody's. */
 const authenticate = async (
@@ -133,23 +132,49 @@ mutation('signInToPortal', {
     tenantSlug: t.string({ required: true }).validate(typed),
     login: t.string({ required: true }).validate(typed),
     password: t.string({ required: true }).validate(z.string().max(256)),
+    cookie: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: 'True: the browser keeps the session as a cookie that no script can read.',
+    }),
   }),
   run: async (input, context) => {
-    const { attempts, portalSessions } = context.credentials;
+    const { browser, credentials, deps, door, requestId, address } = context;
+    const { attempts, portalSessions } = credentials;
+    if (input.cookie && browser.crossSite) throw browser.crossSite;
+    const tenantId = await tenantOf(deps, input.tenantSlug);
+    const settings = tenantId && (await signInSettings(deps, tenantId));
+    requireAddress(settings, 'self-service', address);
     const who = input.login.trim().toLowerCase();
     const subject = `portal/${input.tenantSlug.trim().toLowerCase()}/${who}`;
-    const attempt = { account: subject, address: countedAddress(context.address) };
-    await requireTurn(context, attempt, null);
-    const tenantId = await tenantOf(context, input.tenantSlug);
+    const attempt = { account: subject, address: countedAddress(address) };
+    await requireTurn(context, attempt, tenantId && { tenantId, accountId: null });
     const found = tenantId === null ? null : await authenticate(context, tenantId, input);
-    if (tenantId === null || !found) throw wrong();
+    if (tenantId === null || settings === null || !found) {
+      if (tenantId) door.recorder.count('failed', tenantId, null, attempt.address);
+      throw wrong();
+    }
     await attempts.succeed(attempt);
-    const { handler } = context.deps;
+    const { handler } = deps;
     const tenant = await handler.load(tenantDecider, { tenantId, id: tenantId });
     const user = await handler.load(userDecider, { tenantId, id: found.userId });
     if (tenant.state.status !== 'active') refuseIf(refuse('tenant-suspended'));
     if (user.state.status !== 'active') refuseIf(refuse('user-disabled'));
-    return portalSessions.open(tenantId, found.userId);
+    if (await isPasswordClosed(deps, tenantId, 'self-service', null))
+      refuseIf(refuse('single-sign-on-required'));
+    // The fact is in the log before anybody holds the session.
+    const { userAgent } = browser;
+    await door.recorder.tell(
+      tenantId,
+      { type: 'UserSignedIn', data: { userId: found.userId, address, userAgent, method: 'directory' } },
+      { actor: { kind: 'user', id: found.userId }, requestId },
+    );
+    const opened = await portalSessions.open(tenantId, found.userId);
+    if (input.cookie) browser.keepSession(opened.token);
+    return {
+      token: input.cookie ? null : opened.token,
+      expiresAt: sessionEndsAt(opened, portalSessionPolicyOf(settings)),
+    };
   },
 });
 
@@ -166,6 +191,7 @@ mutation('signOutOfPortal', {
     const { tenantId, userId, token } = portalUser(context);
     if (everywhere) await context.credentials.portalSessions.endAll(tenantId, userId);
     else await context.credentials.portalSessions.end(token);
+    if (context.browser.sessionToken !== undefined) context.browser.keepSession(null);
     return { signedOut: true };
   },
 });

@@ -22,7 +22,7 @@ import { policyDecider } from '../../domain/policy/decide.ts';
 import type { PolicyState } from '../../domain/policy/policy.ts';
 import { type RefusalCode, refuse } from '../../domain/refusals.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
-import type { Task } from '../../domain/task-bundle/tasks/index.ts';
+import { type Task, taskTypeOf } from '../../domain/task-bundle/tasks/index.ts';
 import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { standingFault, standingOf, type TenantStanding } from '../../domain/tenant/standing.ts';
@@ -36,6 +36,7 @@ import { RefusedError } from './builder.ts';
 import { type ApiContext, signedIn } from './context.ts';
 import { type AnyEvent, stateOf } from './effect.ts';
 import { requireEditionOfRules } from './entitlements.ts';
+import { refuseAccess } from './scopes.ts';
 
 /** Refuses an aggregate that does not exist, with the code and input field by which it is missing. */
 export const requireExisting = async <
@@ -106,7 +107,10 @@ export const requireCompliancePolicy = async (
   await requireEditionOfRules(context, policy.settings, field);
 };
 
-/** Refuses `bundle-missing` for an action that names no task bundle of the tenant. */
+/**
+ * Refuses `bundle-missing` for an action that names no task bundle of the tenant. One whose bundle ends enrolments
+ * needs `device.wipe`; how many devices it concerns an hour is bounded in workers/act-on-verdict.ts.
+ */
 export const requireActions = async (context: ApiContext, settings: ComplianceSettings): Promise<void> => {
   for (const [platform, rules] of Object.entries(settings)) {
     for (const [index, { actions }] of (rules ?? []).entries()) {
@@ -123,9 +127,16 @@ const requireTaskBundle = async (
   taskBundleId: TaskBundleId,
   field: string,
 ): Promise<void> => {
-  const { status } = await stateOf(context, taskBundleDecider, taskBundleId);
-  if (status === 'none') throw new RefusedError(refuse('bundle-missing', { field }));
-  if (status === 'retired') throw new RefusedError(refuse('bundle-retired', { field }));
+  const bundle = await stateOf(context, taskBundleDecider, taskBundleId);
+  if (bundle.status === 'none') throw new RefusedError(refuse('bundle-missing', { field }));
+  if (bundle.status === 'retired') throw new RefusedError(refuse('bundle-retired', { field }));
+  requireWipe(context, bundle.tasks, 'transfer-task-bundle');
+};
+
+/** Throws `forbidden` for tasks that end enrolments unless the caller may wipe. */
+export const requireWipe = (context: ApiContext, tasks: readonly Task[], operation: string): void => {
+  if (tasks.some(({ type }) => taskTypeOf(type).endsEnrolment))
+    refuseAccess(context, 'device.wipe', operation);
 };
 
 /** The policies that tasks of type `assign-policy` name, by id; refuses `policy-missing` and `policy-retired`. */

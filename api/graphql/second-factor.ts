@@ -3,7 +3,7 @@
  * Listed in schema.ts. Signing in with it: session.ts.
  */
 import { z } from 'zod';
-import type { AccountState } from '../../domain/account/account.ts';
+import { type AccountState, hasSecondFactor } from '../../domain/account/account.ts';
 import { type AccountCommand, accountDecider } from '../../domain/account/decide.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
@@ -24,13 +24,13 @@ import { Account } from './refs.ts';
 import { factorCode, requireOwnPassword } from './session.ts';
 
 /** The signed-in account as the owner of its second factor. */
-interface Own extends PasswordOwner {
+export interface Own extends PasswordOwner {
   readonly credential: AccountCredential;
   readonly account: Exclude<AccountState, { status: 'none' }>;
 }
 
 /** Support has none within a tenant. */
-const ownOf = async (context: ApiContext): Promise<Own> => {
+export const ownOf = async (context: ApiContext): Promise<Own> => {
   const credential = signedInAccount(context);
   const { tenantId, accountId, support } = credential;
   if (support) throw new MusterError('forbidden', 'support has no second factor here');
@@ -40,13 +40,13 @@ const ownOf = async (context: ApiContext): Promise<Own> => {
 };
 
 const requireOn = ({ account }: Own): void => {
-  if (!account.secondFactor) refuseIf(refuse('second-factor-off'));
+  if (!hasSecondFactor(account)) refuseIf(refuse('second-factor-off'));
 };
 
 /** Tells what became of the factor, and ends the sessions that were opened before it: but for this one. */
-const changeFactor = async (context: ApiContext, own: Own, type: 'EnableTotp' | 'DisableTotp') => {
+export const changeFactor = async (context: ApiContext, own: Own, command: AccountCommand) => {
   const { tenantId, accountId, credential } = own;
-  const done = await act(context, accountDecider, accountId, { type } satisfies AccountCommand);
+  const done = await act(context, accountDecider, accountId, command);
   const ending = { reason: 'second-factor-changed', by: actorOf(credential) } as const;
   await endSessions(context, { tenantId, accountId }, ending, credential.token);
   return done;
@@ -62,16 +62,26 @@ const SeedType = builder.objectRef<Seed>('BeginTotpPayload').implement({
 
 const currentPassword = z.string().max(256);
 
+const justMs = 600_000;
+const hasJustEntered = ({ deps }: ApiContext, { method, enteredAt }: AccountCredential): boolean =>
+  method === 'identity-provider' && deps.clock() - enteredAt.getTime() < justMs;
+
 mutation('beginTotp', {
   description:
     'Begins to set up a second factor (TOTP, RFC 6238) for the signed-in account. It waits 15 minutes for confirmTotp.',
   scope: 'ownPassword',
   type: SeedType,
-  input: (t) => ({ currentPassword: t.string({ required: true }).validate(currentPassword) }),
+  input: (t) => ({
+    currentPassword: t
+      .string({ description: 'Not needed within ten minutes of a sign-in by the identity provider.' })
+      .validate(currentPassword.nullish()),
+  }),
   run: async (input, context) => {
-    const { account, tenantId, accountId } = await ownOf(context);
-    if (account.secondFactor) refuseIf(refuse('second-factor-on'));
-    await requireOwnPassword(context, input.currentPassword);
+    const { account, tenantId, accountId, credential } = await ownOf(context);
+    if (account.totp) refuseIf(refuse('second-factor-on'));
+    // Accounts that sign in by the provider may have no password; that they just did proves as much.
+    if (input.currentPassword || !hasJustEntered(context, credential))
+      await requireOwnPassword(context, input.currentPassword ?? '');
     const tenant = await stateOf(context, tenantDecider, tenantId);
     const issuer = `Muster ${tenant.status === 'none' ? '' : tenant.name.replaceAll(':', ' ')}`.trim();
     const label = { issuer, account: account.email };
@@ -101,9 +111,9 @@ mutation('confirmTotp', {
   input: (t) => ({ code: t.string({ required: true }).validate(factorCode) }),
   run: async ({ code }, context) => {
     const own = await ownOf(context);
-    if (own.account.secondFactor) refuseIf(refuse('second-factor-on'));
+    if (own.account.totp) refuseIf(refuse('second-factor-on'));
     refuseIf(await confirmCode(context, own, code));
-    const done = await changeFactor(context, own, 'EnableTotp');
+    const done = await changeFactor(context, own, { type: 'EnableTotp' });
     // Confirmed twice at once: the codes of whoever was first stay good.
     if (done.position === undefined) refuseIf(refuse('second-factor-on'));
     const recoveryCodes = await context.credentials.secondFactors.renewRecoveryCodes(own);
@@ -140,11 +150,13 @@ mutation('disableTotp', {
   }),
   run: async ({ currentPassword, code }, context) => {
     const own = await ownOf(context);
-    requireOn(own);
+    if (!own.account.totp) refuseIf(refuse('second-factor-off'));
     await requireOwnPassword(context, currentPassword);
     await requireCode(context, own, code);
-    const done = await changeFactor(context, own, 'DisableTotp');
-    await context.credentials.secondFactors.remove(own);
+    const done = await changeFactor(context, own, { type: 'DisableTotp' });
+    // Recovery codes stay as long as there is a passkey that may be lost.
+    if (own.account.passkeys.length > 0) await context.credentials.secondFactors.removeTotp(own);
+    else await context.credentials.secondFactors.remove(own);
     return settle(context, done);
   },
 });
@@ -168,6 +180,7 @@ mutation('resetSecondFactor', {
     const owner = { tenantId, accountId: id };
     const done = await act(context, accountDecider, id, { type: 'ResetSecondFactor' });
     await context.credentials.secondFactors.remove(owner);
+    await context.credentials.passkeys.removeAll(owner);
     await endSessions(context, owner, { reason: 'second-factor-changed', by: actorOf(credential) });
     return { id, ...(await settle(context, done)) };
   },

@@ -9,8 +9,10 @@ import { addressOf } from '../address.ts';
 import { bearerToken } from '../credentials.ts';
 import { identify } from '../identify/index.ts';
 import { methodNotAllowed, requestIdOf } from '../problem.ts';
+import type { RouteDeclaration } from '../route.ts';
 import { browserOf, tokenOf } from '../sign-in/browser.ts';
 import type { ApiContext } from './context.ts';
+import { documentById } from './documents.ts';
 import { documentLimits } from './limits.ts';
 import { musterPlugin } from './plugin.ts';
 import { schema } from './schema.ts';
@@ -20,6 +22,13 @@ export type GraphqlParts = Omit<ApiContext, 'requestId' | 'address' | 'browser' 
   /** Whether browsers are shown GraphiQL. */
   readonly graphiql: boolean;
 };
+
+/** Where it is; what a caller needs, each field says for itself. */
+export const graphqlRoute = {
+  methods: ['POST'],
+  path: '/graphql',
+  access: 'perField',
+} as const satisfies RouteDeclaration;
 
 const bodyBytes = 1_000_000;
 /** Levels of JSON in a body: deeper than any input of the schema. */
@@ -36,18 +45,38 @@ const refuseDeep = (body: unknown): void => {
   }
 };
 
-/** Throws what is wrong with the body of a GraphQL request, as far as Yoga would not say it in our words. */
-const checkBody = (body: unknown): void => {
+/** The body with the document that its `documentId` names; throws when there is none, or two documents are given. */
+const withOwnDocument = (body: object): object => {
+  const { documentId, ...rest } = body as { documentId?: unknown; query?: unknown };
+  if (documentId === undefined) return body;
+  if (rest.query !== undefined)
+    throw new MusterError('invalid-input', 'give a document or the id of one', { field: 'documentId' });
+  const query = typeof documentId === 'string' ? documentById.get(documentId) : undefined;
+  if (query === undefined)
+    throw new MusterError('document-unknown', `no document of this server has that id`, {
+      field: 'documentId',
+    });
+  return { ...rest, query };
+};
+
+/** The request to run; throws what is wrong with a body, as far as Yoga would not say it in our words. */
+const readBody = (body: unknown, ownOnly: boolean): object => {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw new MusterError('invalid-input', 'one GraphQL request as a JSON object is needed');
   refuseDeep(body);
-  const { query } = body as { query?: unknown };
+  if (ownOnly && !('documentId' in body))
+    throw new MusterError('document-not-own', 'a session kept as a cookie runs our own documents alone', {
+      field: 'query',
+    });
+  const request = withOwnDocument(body);
+  const { query } = request as { query?: unknown };
   if (typeof query !== 'string' || query === '')
     throw new MusterError('invalid-input', 'a GraphQL document is needed', { field: 'query' });
   if (query.length > documentLimits.characters)
     throw new MusterError('query-too-complex', `at most ${documentLimits.characters} characters`, {
       field: 'query',
     });
+  return request;
 };
 
 const graphiqlPolicy =
@@ -58,7 +87,7 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
   const { graphiql, ...shared } = parts;
   const yoga = createYoga<ApiContext>({
     schema,
-    graphqlEndpoint: '/graphql',
+    graphqlEndpoint: graphqlRoute.path,
     graphiql: graphiql ? { title: 'Muster', subscriptionsProtocol: 'SSE' } : false,
     landingPage: false,
     logging: false,
@@ -82,11 +111,13 @@ export const graphqlHandlers = (parts: GraphqlParts): RequestHandler[] => {
     },
     express.json({ limit: bodyBytes, type: 'application/json' }),
     async (req, res) => {
-      if (req.method === 'POST') checkBody(req.body);
-      const { publicUrl, trustedProxies } = shared.config;
+      const { publicUrl, trustedProxies, graphqlDocuments } = shared.config;
       const browser = browserOf(req, res, publicUrl);
       const address = addressOf(req, trustedProxies);
-      const token = tokenOf(bearerToken(req), browser);
+      const bearer = bearerToken(req);
+      const token = tokenOf(bearer, browser);
+      const byCookie = bearer === undefined && token !== undefined;
+      if (req.method === 'POST') req.body = readBody(req.body, byCookie && graphqlDocuments === 'own');
       const credential = await identify(shared.deps, shared.credentials, { token, address });
       await yoga(req, res, {
         ...shared,

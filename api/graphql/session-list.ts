@@ -5,7 +5,12 @@ import { z } from 'zod';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { type AccountId, accountId } from '../../domain/ids.ts';
 import { refuse } from '../../domain/refusals.ts';
-import { type Portal as PortalName, portal, type SessionEnd } from '../../domain/sign-in/sign-in.ts';
+import {
+  type Portal as PortalName,
+  portal,
+  type SessionEnd,
+  type SignInMethod as SignInMethodName,
+} from '../../domain/sign-in/sign-in.ts';
 import { actorOf } from '../credentials.ts';
 import { isOver, sessionEndsAt, sessionPolicyOf } from '../identify/account.ts';
 import { signInSettings } from '../sign-in/door.ts';
@@ -14,7 +19,7 @@ import type { PasswordOwner } from '../vault/passwords.ts';
 import { builder } from './builder.ts';
 import { type ApiContext, signedIn, signedInAccount } from './context.ts';
 import { type Effect, EffectInterface, refuseIf, settle } from './effect.ts';
-import { Portal } from './enums.ts';
+import { Portal, SignInMethod } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { requireExisting } from './references.ts';
 
@@ -23,6 +28,7 @@ interface SessionRow {
   readonly portal: PortalName;
   readonly address: string;
   readonly userAgent: string | null;
+  readonly method: SignInMethodName;
   readonly createdAt: string;
   readonly usedAt: string;
   readonly expiresAt: string;
@@ -35,6 +41,7 @@ const SessionType = builder.objectRef<SessionRow>('Session').implement({
     portal: t.expose('portal', { type: Portal }),
     address: t.exposeString('address', { description: 'From where it was last used.' }),
     userAgent: t.exposeString('userAgent', { nullable: true, description: 'Of the program that signed in.' }),
+    method: t.expose('method', { type: SignInMethod, description: 'How it was opened.' }),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
     usedAt: t.expose('usedAt', { type: 'DateTime', description: 'To the minute.' }),
     expiresAt: t.expose('expiresAt', { type: 'DateTime', description: 'At the latest.' }),
@@ -61,6 +68,7 @@ const sessionsOf = async (context: ApiContext, id: AccountId): Promise<SessionRo
       portal: portal.parse(session.portal),
       address: session.address,
       userAgent: session.userAgent,
+      method: session.method,
       createdAt: session.createdAt.toISOString(),
       usedAt: session.usedAt.toISOString(),
       expiresAt: sessionEndsAt(session, sessionPolicyOf(credentials, settings, session.portal)),

@@ -2,7 +2,13 @@
  * Signing in and out, and the signed-in account itself, in GraphQL. Listed in schema.ts.
  */
 import { z } from 'zod';
-import type { AccountState, AnyRole } from '../../domain/account/account.ts';
+import {
+  type AccountState,
+  type AnyRole,
+  hasSecondFactor,
+  type SecondFactor,
+  secondFactorKinds,
+} from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { factorDue } from '../../domain/sign-in/second-factor.ts';
@@ -10,10 +16,12 @@ import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { operatorTenantId, type TenantState } from '../../domain/tenant/tenant.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { countedAddress } from '../address.ts';
-import { actorOf } from '../credentials.ts';
+import { type AccountCredential, actorOf } from '../credentials.ts';
 import { signInSettings } from '../sign-in/door.ts';
 import { endSession, endSessions } from '../sign-in/end-sessions.ts';
 import { openSession, type Proven, prove, requireTurn } from '../sign-in/enter.ts';
+import { providerFor } from '../sign-in/identity-provider.ts';
+import { openProvider } from '../sign-in/oidc/single-sign-on.ts';
 import { type PasswordDue, refusePassword } from '../sign-in/password.ts';
 import { type Asked, askSecondFactor, proveCode } from '../sign-in/second-factor.ts';
 import { leaveTenant } from '../support.ts';
@@ -21,7 +29,7 @@ import { chosenPassword } from '../vault/passwords.ts';
 import { builder, RefusedError } from './builder.ts';
 import { type ApiContext, signedInAccount } from './context.ts';
 import { act, type Effect, EffectInterface, refuseIf, settle, stateOf } from './effect.ts';
-import { ChallengeProvider, PasswordDueEnum, Permission, SignInStep } from './enums.ts';
+import { ChallengeProvider, PasswordDueEnum, Permission, SecondFactorKind, SignInStep } from './enums.ts';
 import { mutation } from './mutation.ts';
 import { Role } from './refs.ts';
 import { findRoleView } from './role-view.ts';
@@ -35,7 +43,11 @@ const ViewerFactor = builder
   .objectRef<Pick<Viewer, 'account'> & { readonly due: boolean }>('ViewerSecondFactor')
   .implement({
     fields: (t) => ({
-      enabled: t.boolean({ resolve: ({ account }) => account.secondFactor }),
+      enabled: t.boolean({ resolve: ({ account }) => hasSecondFactor(account) }),
+      kinds: t.field({
+        type: [SecondFactorKind],
+        resolve: ({ account }) => secondFactorKinds(account),
+      }),
       due: t.exposeBoolean('due', {
         description: 'True: nothing but setting it up is possible before.',
       }),
@@ -48,7 +60,7 @@ const ViewerFactor = builder
     }),
   });
 
-const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
+export const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
   description: 'The signed-in account.',
   fields: (t) => ({
     accountId: t.id({ resolve: (_viewer, _args, context) => signedInAccount(context).accountId }),
@@ -119,6 +131,7 @@ interface SignIn {
   readonly passwordDue: PasswordDue | null;
   readonly secondFactorDue: boolean;
   readonly challenge: { readonly provider: 'recaptcha'; readonly siteKey: string } | null;
+  readonly secondFactors: readonly SecondFactor[];
   readonly pending: Asked | null;
 }
 
@@ -130,7 +143,7 @@ const ChallengeType = builder.objectRef<NonNullable<SignIn['challenge']>>('SignI
   }),
 });
 
-const SignInType = builder.objectRef<SignIn>('SignInPayload').implement({
+export const SignInType = builder.objectRef<SignIn>('SignInPayload').implement({
   description: 'A session, or the step that has to come before it.',
   fields: (t) => ({
     step: t.expose('step', { type: SignInStep, description: 'Anything but SIGNED_IN: nobody is signed in.' }),
@@ -160,9 +173,16 @@ const SignInType = builder.objectRef<SignIn>('SignInPayload').implement({
     secondFactorDue: t.exposeBoolean('secondFactorDue', {
       description: 'True: set up a second factor with beginTotp before anything else but changePassword.',
     }),
+    secondFactors: t.field({
+      type: [SecondFactorKind],
+      description:
+        'With step SECOND_FACTOR: what the account has. TOTP and recovery codes: signInWithCode; PASSKEY: signInWithPasskey.',
+      resolve: ({ secondFactors }) => [...secondFactors],
+    }),
     pendingToken: t.string({
       nullable: true,
-      description: 'With step SECOND_FACTOR: give it to signInWithCode, from the same address and program.',
+      description:
+        'With step SECOND_FACTOR: give it to signInWithCode or beginPasskeySignIn, from the same address and program.',
       resolve: ({ pending }) => pending?.token ?? null,
     }),
     pendingUntil: t.field({
@@ -181,7 +201,7 @@ const SignInType = builder.objectRef<SignIn>('SignInPayload').implement({
 });
 
 /** Anything that a person may type; what is no valid address or name simply names nobody. */
-const typed = z.string().max(254);
+export const typed = z.string().max(254);
 
 interface Input {
   readonly tenantSlug: string;
@@ -199,20 +219,21 @@ const nobody = {
   passwordDue: null,
   secondFactorDue: false,
   challenge: null,
+  secondFactors: [],
   pending: null,
 } as const;
 
 /** A page of another site must not sign a browser in to an account of its own choice. */
-const requireOwnPages = ({ browser }: ApiContext, cookie: boolean): void => {
+export const requireOwnPages = ({ browser }: ApiContext, cookie: boolean): void => {
   if (cookie && browser.crossSite) throw browser.crossSite;
 };
 
 /** Signs in whoever has proven everything, and has the browser keep it where that was asked for. */
-const enter = async (context: ApiContext, proven: Proven, cookie: boolean): Promise<SignIn> => {
+export const enter = async (context: ApiContext, proven: Proven, cookie: boolean): Promise<SignIn> => {
   const { browser, credentials } = context;
   const { settings, account, portal, passwordDue } = proven;
   const entered = await openSession(context, proven, browser.userAgent);
-  const secondFactorDue = factorDue(settings, account, portal);
+  const secondFactorDue = !proven.vouched && factorDue(settings, account, portal);
   const signed = { ...nobody, ...entered, step: 'signed-in', passwordDue, secondFactorDue } as const;
   if (!cookie) return signed;
   // The session that the browser had before does not live on beside the new one.
@@ -233,15 +254,20 @@ const signIn = async (input: Input, context: ApiContext): Promise<SignIn> => {
   });
   if (isRefusal(proven)) throw new RefusedError(proven);
   if (proven.step === 'challenge') return { ...nobody, step: 'challenge', challenge: proven };
-  if (proven.account.secondFactor)
-    return { ...nobody, step: 'second-factor', pending: await askSecondFactor(context, proven) };
+  if (hasSecondFactor(proven.account))
+    return {
+      ...nobody,
+      step: 'second-factor',
+      secondFactors: secondFactorKinds(proven.account),
+      pending: await askSecondFactor(context, proven),
+    };
   return enter(context, proven, input.cookie);
 };
 
 /** How the browser is to keep a session, and which program it is, in every mutation that opens one. */
-const keepsSession = 'True: the browser keeps the session as a cookie that no script can read.';
-const ofEarlier = 'Of an earlier sign-in; browsers send theirs as a cookie.';
-const clientToken = z.string().max(200).nullish();
+export const keepsSession = 'True: the browser keeps the session as a cookie that no script can read.';
+export const ofEarlier = 'Of an earlier sign-in; browsers send theirs as a cookie.';
+export const clientToken = z.string().max(200).nullish();
 
 mutation('signIn', {
   description: 'Opens a session, or names the step that has to come before it.',
@@ -288,9 +314,32 @@ mutation('signInWithCode', {
   },
 });
 
-const SignOutPayload = builder.objectRef<{ readonly signedOut: boolean }>('SignOutPayload').implement({
-  fields: (t) => ({ signedOut: t.exposeBoolean('signedOut') }),
+interface SignedOut {
+  readonly signedOut: boolean;
+  readonly providerSignOutUrl: string | null;
+}
+
+const SignOutPayload = builder.objectRef<SignedOut>('SignOutPayload').implement({
+  fields: (t) => ({
+    signedOut: t.exposeBoolean('signedOut'),
+    providerSignOutUrl: t.exposeString('providerSignOutUrl', {
+      nullable: true,
+      description:
+        'Where to send the browser to sign out of the identity provider too; null when the session was not opened by it.',
+    }),
+  }),
 });
+
+/** Signing out here works whether the provider can be asked or not. */
+const providerSignOutUrl = async (
+  context: ApiContext,
+  { tenantId, portal, method }: AccountCredential,
+): Promise<string | null> => {
+  const settings = method === 'password' ? undefined : await providerFor(context.deps, tenantId, portal);
+  if (!settings) return null;
+  const provider = await openProvider(context, tenantId, settings).catch(() => null);
+  return provider?.signOutUrl(`${context.door.publicUrl()}/`) ?? null;
+};
 
 mutation('signOut', {
   description: 'Ends this session, or every session of the account.',
@@ -306,7 +355,7 @@ mutation('signOut', {
     else if (input.everywhere) await endSessions(context, owner, ending);
     else await endSession(context, owner, sessionId, ending);
     if (context.browser.sessionToken !== undefined) context.browser.keepSession(null);
-    return { signedOut: true };
+    return { signedOut: true, providerSignOutUrl: await providerSignOutUrl(context, credential) };
   },
 });
 

@@ -34,6 +34,7 @@ import {
   requireGroup,
   requirePolicies,
   requireUserGroup,
+  requireWipe,
 } from './references.ts';
 import { TaskBundle, Transfer } from './refs.ts';
 import { devicesOf, guardDevices } from './safeguard.ts';
@@ -197,6 +198,8 @@ mutation('reviseTaskBundle', {
   run: async (input, context) => {
     await requirePolicies(context, input.tasks);
     await requireEditionOfTasks(context, input.tasks);
+    // Compliance policies transfer the version there is: whoever makes it one that wipes, wipes.
+    requireWipe(context, input.tasks, 'reviseTaskBundle');
     const id = input.taskBundleId;
     const done = await act(context, taskBundleDecider, id, {
       type: 'ReviseTaskBundle',

@@ -30,6 +30,10 @@ export const sessionPolicyOf = (
   portal: Portal,
 ): SessionPolicy => settings.sessionPolicies[portal] ?? credentials.defaultSessionPolicy;
 
+/** How finely uses are recorded: short idle times are measured more finely than once a minute. */
+export const recordEveryMs = ({ idleMinutes }: SessionPolicy): number =>
+  Math.min(useRecordedEveryMs, (idleMinutes * 60_000) / 4);
+
 /** When a session ends however much it is used, ISO 8601 UTC. */
 export const sessionEndsAt = ({ createdAt }: Pick<Session, 'createdAt'>, policy: SessionPolicy): string =>
   isoTime(createdAt.getTime() + policy.absoluteHours * 3_600_000);
@@ -69,11 +73,10 @@ export const identifyAccount = async (
   if (tenant.state.status !== 'active' || account.state.status !== 'enabled') return null;
   if (!isAllowed(address, settings.addresses[portal]))
     throw new MusterError('address-refused', `${address} is not in the list of allowed addresses`);
-  // Short idle times are measured more finely than once a minute.
-  const recordEveryMs = Math.min(useRecordedEveryMs, (policy.idleMinutes * 60_000) / 4);
-  if (use) await credentials.sessions.use(session, token, address, recordEveryMs);
+  if (use) await credentials.sessions.use(session, token, address, recordEveryMs(policy));
   const since = { mustChange: session.mustChangePassword, since: session.passwordSince };
-  const due = passwordDue(settings.passwordPolicy, since, now);
+  // Whoever the identity provider let in needed no password: what is due about it waits until it is used.
+  const due = session.method === 'password' ? passwordDue(settings.passwordPolicy, since, now) : null;
   const { role, permissions } = await roleInForce(deps, tenantId, account.state.role);
   return {
     kind: 'account',
@@ -83,10 +86,12 @@ export const identifyAccount = async (
     permissions,
     mustChangePassword: due !== null,
     passwordDue: due,
-    factorDue: factorDue(settings, account.state, portal),
+    factorDue: !session.vouched && factorDue(settings, account.state, portal),
     token,
     sessionId,
     portal,
+    method: session.method,
+    enteredAt: session.createdAt,
     support: false,
   };
 };

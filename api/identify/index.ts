@@ -24,6 +24,6 @@ export const identify = async (
   if (token === undefined) return null;
   if (isSupportToken(token)) return identifySupport(deps, credentials, token);
   if (token.startsWith('muster-key.')) return identifyApiKey(deps, credentials, token, address, use);
-  if (token.startsWith('muster-portal.')) return identifyUser(deps, credentials, token);
+  if (token.startsWith('muster-portal.')) return identifyUser(deps, credentials, caller, use);
   return identifyAccount(deps, credentials, caller, { use });
 };

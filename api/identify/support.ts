@@ -45,6 +45,8 @@ export const identifySupport = async (
     token,
     sessionId: '',
     portal: 'admin',
+    method: 'password',
+    enteredAt: new Date(0),
     support: true,
   };
 };

@@ -8,7 +8,15 @@ import { MusterError } from '../../platform/errors.ts';
 import { signLine } from '../../platform/signed-line.ts';
 import { mailVerdictsOfEasId } from '../../projections/mail.ts';
 import type { IdentifiedProxy } from '../identify/proxy.ts';
+import type { RouteDeclaration } from '../route.ts';
 import { type ProxyFeedParts, verdictRow } from './feed.ts';
+
+/** Where it is on the listener for proxies, and what its caller needs. */
+export const proxyAskRoute = {
+  methods: ['POST'],
+  path: '/proxy/v1/ask',
+  access: 'proxy',
+} as const satisfies RouteDeclaration;
 
 const question = z.strictObject({
   easDeviceIds: z.array(z.string().min(1).max(64)).min(1).max(4),

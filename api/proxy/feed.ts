@@ -13,8 +13,10 @@ import { MusterError } from '../../platform/errors.ts';
 import { publicHalf, signLine } from '../../platform/signed-line.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
 import { type MailVerdictRow, mailVerdictsSince } from '../../projections/mail.ts';
+import { streamCheckMs } from '../credentials.ts';
 import { followRows } from '../follow.ts';
 import { type IdentifiedProxy, identifyProxy } from '../identify/proxy.ts';
+import type { RouteDeclaration } from '../route.ts';
 import { openStream } from '../stream.ts';
 import { compressed } from './compress.ts';
 
@@ -29,10 +31,15 @@ export interface ProxyFeedParts {
   readonly checkMs?: number;
 }
 
+/** Where it is on the listener for proxies, and what its caller needs. */
+export const proxyFeedRoute = {
+  methods: ['GET'],
+  path: '/proxy/v1/feed',
+  access: 'proxy',
+} as const satisfies RouteDeclaration;
+
 /** The contract promises a batch every 15 s. */
 const defaultHeartbeatMs = 10_000;
-/** With the two seconds for which registrations are believed, a revoked proxy is cut off within five. */
-export const registrationCheckMs = 2_000;
 const rowsAtOnce = 500;
 /** A reason is one or a few sentences; the contract ends them here. */
 const longestReason = 1_000;
@@ -122,7 +129,7 @@ export const serveFeed = async (
   req: IncomingMessage,
   res: ServerResponse,
 ): Promise<void> => {
-  const { deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = registrationCheckMs } = parts;
+  const { deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = streamCheckMs } = parts;
   const { after, nonce } = wishOf(req);
   const { tenantId, proxyId } = proxy;
   let current = proxy;

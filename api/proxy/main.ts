@@ -23,8 +23,8 @@ import type { ProjectionWaiter } from '../../projections/await.ts';
 import { type IdentifiedProxy, identifyProxy } from '../identify/proxy.ts';
 import { listen, stopServer } from '../listener.ts';
 import { methodNotAllowed, requestIdOf, sendProblem } from '../problem.ts';
-import { answerQuestion } from './ask.ts';
-import { type ProxyFeedParts, serveFeed } from './feed.ts';
+import { answerQuestion, proxyAskRoute } from './ask.ts';
+import { type ProxyFeedParts, proxyFeedRoute, serveFeed } from './feed.ts';
 import { feedCertificate, feedSigningKey } from './server-identity.ts';
 
 /** What an operator tells a proxy of the server. */
@@ -99,10 +99,10 @@ export const startFeed = async (parts: FeedListenerParts): Promise<RunningFeed |
     requestIdOf(res);
     const { proxy, sha256 } = await identify(req);
     const path = (req.url ?? '').split('?', 1)[0];
-    const method = path === '/proxy/v1/feed' ? 'GET' : path === '/proxy/v1/ask' ? 'POST' : undefined;
-    if (method === undefined) throw new MusterError('not-found', '');
-    if (req.method !== method) throw methodNotAllowed(method);
-    if (method === 'POST') return answerQuestion(feedParts, proxy, req, res);
+    const found = [proxyFeedRoute, proxyAskRoute].find((known) => known.path === path);
+    if (found === undefined) throw new MusterError('not-found', '');
+    if (req.method !== found.methods[0]) throw methodNotAllowed(...found.methods);
+    if (found === proxyAskRoute) return answerQuestion(feedParts, proxy, req, res);
     await noteTrust(deps, proxy, req);
     return serveFeed(feedParts, proxy, sha256, req, res);
   };

@@ -2,29 +2,39 @@
  * What a browser brings along and keeps: the session and the token of a known program as cookies, and whether a
  * request comes from our own pages. Called by api/graphql/server.ts, api/events/feed.ts and sign-in.
  *
- * Cookies are `__Host-` ones (RFC 6265bis §4.1.3.2), HttpOnly and SameSite=Strict. Since SameSite leaves sister sites
+ * Cookies are `__Host-` ones (RFC 6265bis §4.1.3.2), HttpOnly and SameSite=Strict, but for the one that has to come
+ * along when an identity provider sends the browser back: SameSite=Lax. Since SameSite leaves sister sites
  * out, a request whose credential is the cookie must carry a header that no form can send, and prove its origin.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MusterError } from '../../platform/errors.ts';
 
-const names = { session: '__Host-muster-session', client: '__Host-muster-client' } as const;
+const names = {
+  session: '__Host-muster-session',
+  client: '__Host-muster-client',
+  signOn: '__Host-muster-sign-on',
+} as const;
 const requestHeader = 'x-muster-request';
 const userAgentCharacters = 300;
 /** How long a browser keeps the token of a known program. */
 const clientCookieSeconds = 90 * 24 * 3600;
+const signOnCookieSeconds = 600;
 
 export interface Browser {
   readonly userAgent: string | null;
   /** Tokens that it sends as cookies. */
   readonly sessionToken: string | undefined;
   readonly clientToken: string | undefined;
+  /** What ties sign-ins at an identity provider to this browser. */
+  readonly signOnSecret: string | undefined;
   /** Why the cookie of the session cannot be taken for a credential; undefined when it can. */
   readonly crossSite: MusterError | undefined;
   /** Has the browser keep a session, or null forget it. */
   keepSession(token: string | null): void;
   /** Has the browser keep that its program is known. */
   keepClient(token: string): void;
+  /** Has the browser keep the secret of its sign-ins at an identity provider, for ten minutes. */
+  keepSignOn(secret: string): void;
 }
 
 const cookiesOf = (header = ''): ReadonlyMap<string, string> =>
@@ -71,15 +81,20 @@ export const browserOf = (
   publicUrl: string | undefined,
 ): Browser => {
   const cookies = cookiesOf(req.headers.cookie);
-  const keep = (name: string, value: string, more: string) =>
-    void res.appendHeader('set-cookie', `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=Strict${more}`);
+  const keep = (name: string, value: string, more: string, sameSite = 'Strict') =>
+    void res.appendHeader(
+      'set-cookie',
+      `${name}=${value}; Path=/; Secure; HttpOnly; SameSite=${sameSite}${more}`,
+    );
   return {
     userAgent: printable(req.headers['user-agent']),
     sessionToken: cookies.get(names.session),
     clientToken: cookies.get(names.client),
+    signOnSecret: cookies.get(names.signOn),
     crossSite: crossSiteFault(req, publicUrl),
     keepSession: (token) => keep(names.session, token ?? '', token === null ? '; Max-Age=0' : ''),
     keepClient: (token) => keep(names.client, token, `; Max-Age=${clientCookieSeconds}`),
+    keepSignOn: (secret) => keep(names.signOn, secret, `; Max-Age=${signOnCookieSeconds}`, 'Lax'),
   };
 };
 

@@ -1,5 +1,6 @@
 /**
- * What sign-in works with besides the vault: recorder, challenges, mail, lists of known passwords.
+ * What sign-in works with besides the vault: recorder, challenges, mail, lists of known passwords,
+ * identity providers.
  * Opened by api/main.ts; called by the rest of api/sign-in/ and by api/graphql/.
  */
 import type { TenantId } from '../../domain/ids.ts';
@@ -11,6 +12,7 @@ import type { Mailer } from '../../platform/mail.ts';
 import type { Tallies } from '../vault/tallies.ts';
 import { type Challenges, openChallenges } from './challenge/index.ts';
 import { openBreachedPasswords, openCommonPasswords } from './known-passwords.ts';
+import { openProviders, type Providers } from './oidc/provider.ts';
 import type { PasswordLists } from './password.ts';
 import { openRecorder, type Recorder } from './record.ts';
 
@@ -18,6 +20,8 @@ export interface Door {
   readonly recorder: Recorder;
   readonly challenges: Challenges;
   readonly lists: PasswordLists;
+  /** Identity providers of tenants. */
+  readonly providers: Providers;
   /** undefined: the installation has no mail server. */
   readonly mailer: Mailer | undefined;
   /** Where links lead: MUSTER_PUBLIC_URL, else where the server listens. Never what a request says. */
@@ -28,7 +32,10 @@ export interface Door {
 /** Opens the door. `close` waits for what is still to be told. */
 export const openDoor = (
   deps: Pick<Deps, 'handler' | 'log'>,
-  config: Pick<ServerConfig, 'publicUrl' | 'recaptchaEndpoint' | 'breachedPasswordsDir'>,
+  config: Pick<
+    ServerConfig,
+    'publicUrl' | 'recaptchaEndpoint' | 'breachedPasswordsDir' | 'identityProviderNetworks'
+  >,
   parts: {
     readonly tallies: Tallies;
     readonly mailer: Mailer | undefined;
@@ -50,6 +57,7 @@ export const openDoor = (
     recorder,
     challenges,
     mailer,
+    providers: openProviders(config.identityProviderNetworks ?? []),
     lists: {
       common: openCommonPasswords(),
       breached: breachedPasswordsDir === undefined ? undefined : openBreachedPasswords(breachedPasswordsDir),

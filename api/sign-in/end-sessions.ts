@@ -5,9 +5,12 @@
 import type { SessionEnd } from '../../domain/sign-in/sign-in.ts';
 import type { Actor } from '../../platform/event-store.ts';
 import type { PasswordOwner } from '../vault/passwords.ts';
+import type { Door } from './door.ts';
 import type { EnterParts } from './enter.ts';
 
-type Parts = Pick<EnterParts, 'credentials' | 'door' | 'requestId' | 'address'>;
+type Parts = Pick<EnterParts, 'credentials' | 'requestId' | 'address'> & {
+  readonly door: Pick<Door, 'recorder'>;
+};
 
 /** Why, and by whom. */
 export interface Ending {

@@ -1,5 +1,6 @@
 /**
- * Signing in: from what was typed to a proven owner, and from there to a session. Called by api/graphql/session.ts.
+ * Signing in: from what was typed to a proven owner, and from there to a session. Called by
+ * api/graphql/session.ts and oidc/.
  *
  * `prove` ends in a proven password or a step that comes before it; `openSession` makes the session. Whatever else an
  * account has to prove belongs between the two: second-factor.ts.
@@ -8,7 +9,7 @@ import type { AccountState } from '../../domain/account/account.ts';
 import { accountDecider } from '../../domain/account/decide.ts';
 import type { AccountId, TenantId } from '../../domain/ids.ts';
 import { type Refusal, refuse } from '../../domain/refusals.ts';
-import type { Portal, SignInState } from '../../domain/sign-in/sign-in.ts';
+import type { Portal, SignInMethod, SignInState } from '../../domain/sign-in/sign-in.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { slug } from '../../domain/tenant/tenant.ts';
 import { email } from '../../domain/text.ts';
@@ -22,6 +23,7 @@ import type { Attempt } from '../vault/attempts.ts';
 import type { PasswordOwner } from '../vault/passwords.ts';
 import type { AskingProvider } from './challenge/challenge.ts';
 import { type Door, signInSettings } from './door.ts';
+import { isPasswordClosed } from './identity-provider.ts';
 import { type PasswordDue, passwordDue } from './password.ts';
 
 /** What sign-in works with. */
@@ -43,9 +45,9 @@ export interface Entry {
   readonly challengeAnswer: string | undefined;
 }
 
-/** An owner whose password is proven; nobody is signed in yet. */
+/** An owner who is proven, by the password or by the identity provider; nobody is signed in yet. */
 export interface Proven {
-  readonly step: 'password-proven';
+  readonly step: 'proven';
   readonly owner: PasswordOwner;
   readonly account: Exclude<AccountState, { status: 'none' }>;
   readonly settings: SignInState;
@@ -54,6 +56,9 @@ export interface Proven {
   readonly attempt: Attempt;
   /** Whether the account was signed in to before from this address or program. */
   readonly known: boolean;
+  readonly method: SignInMethod;
+  /** Whether the identity provider answers for a second factor. */
+  readonly vouched: boolean;
 }
 
 /** A challenge must be solved first: call again with its answer. */
@@ -192,27 +197,40 @@ export const prove = async (parts: EnterParts, entry: Entry): Promise<Proven | C
   const insider = await insiderOf(parts, owner);
   await credentials.attempts.succeed(attempt);
   if ('refused' in insider) return insider;
+  if (await isPasswordClosed(deps, owner.tenantId, portal, owner.accountId))
+    return refuse('single-sign-on-required');
   const { account } = insider;
   const due = passwordDue(settings.passwordPolicy, password, deps.clock());
-  return { step: 'password-proven', owner, account, settings, passwordDue: due, portal, attempt, known };
+  return {
+    step: 'proven',
+    owner,
+    account,
+    settings,
+    passwordDue: due,
+    portal,
+    attempt,
+    known,
+    method: 'password',
+    vouched: false,
+  };
 };
 
 /** Opens the session of a proven owner, and remembers address and program. The fact is in the log before. */
 export const openSession = async (
   { credentials, door, requestId, address }: EnterParts,
-  { owner, settings, portal, attempt, known }: Proven,
+  { owner, settings, portal, attempt, known, method, vouched }: Proven,
   userAgent: string | null,
 ): Promise<Entered> => {
   const { sessions, attempts, passwords } = credentials;
   const clientToken = await attempts.remember(attempt);
-  const opened = await sessions.open({ ...owner, portal, address, userAgent });
+  const opened = await sessions.open({ ...owner, portal, address, userAgent, method, vouched });
   const { sessionId, token } = opened;
   try {
     await door.recorder.tell(
       owner.tenantId,
       {
         type: 'AccountSignedIn',
-        data: { accountId: owner.accountId, portal, sessionId, address, userAgent, known },
+        data: { accountId: owner.accountId, portal, sessionId, address, userAgent, known, method },
       },
       { actor: { kind: 'account', id: owner.accountId }, requestId },
     );

@@ -22,10 +22,10 @@ export interface Asked {
 /** Asks a proven owner for a code: nobody is signed in yet. */
 export const askSecondFactor = (
   { credentials }: Pick<EnterParts, 'credentials'>,
-  { owner, portal, known, passwordDue, attempt }: Proven,
+  { owner, portal, known, passwordDue, attempt, method }: Proven,
 ): Promise<Asked> =>
   credentials.pendingSignIns.issue(
-    { ...owner, portal, known, passwordDue },
+    { ...owner, portal, known, passwordDue, method },
     { address: attempt.address, clientToken: attempt.clientToken },
   );
 
@@ -113,7 +113,7 @@ export const proveCode = async (parts: EnterParts, entry: CodeEntry): Promise<Pr
   const holder: Holder = { address: countedAddress(address), clientToken };
   const pending = await pendingSignIns.find(pendingToken, holder);
   if (!pending) return over;
-  const { tenantId, accountId, portal, known, passwordDue } = pending;
+  const { tenantId, accountId, portal, known, passwordDue, method } = pending;
   const owner = { tenantId, accountId };
   const settings = await signInSettings(deps, tenantId);
   requireAddress(settings, portal, address);
@@ -126,5 +126,16 @@ export const proveCode = async (parts: EnterParts, entry: CodeEntry): Promise<Pr
   await recordUse(parts, owner, proof);
   if (!(await pendingSignIns.take(pendingToken))) return over;
   const attempt: Attempt = { account: subjectOf(tenantSlug, account.email), ...holder };
-  return { step: 'password-proven', owner, account, settings, passwordDue, portal, attempt, known };
+  return {
+    step: 'proven',
+    owner,
+    account,
+    settings,
+    passwordDue,
+    portal,
+    attempt,
+    known,
+    method,
+    vouched: false,
+  };
 };

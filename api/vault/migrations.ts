@@ -123,6 +123,40 @@ const migrations: readonly string[] = [
      expires_at timestamptz not null);
    create index on vault.pending_sign_ins (tenant_id, account_id);
    create index on vault.pending_sign_ins (expires_at);`,
+  `create table vault.passkeys (
+     credential_id text primary key,
+     passkey_id text not null unique,
+     tenant_id text not null,
+     account_id text not null,
+     public_key bytea not null,
+     counter bigint not null,
+     transports text[] not null,
+     backed_up boolean not null,
+     created_at timestamptz not null,
+     used_at timestamptz);
+   create index on vault.passkeys (tenant_id, account_id);
+   create table vault.passkey_challenges (
+     challenge text primary key,
+     subject text not null,
+     expires_at timestamptz not null);
+   create index on vault.passkey_challenges (expires_at);`,
+  `create table vault.single_sign_ons (
+     state_hash text primary key,
+     browser_hash text not null,
+     tenant_id text not null,
+     portal text not null,
+     issuer text not null,
+     return_to text not null,
+     address text not null,
+     used boolean not null default false,
+     expires_at timestamptz not null);
+   create index on vault.single_sign_ons (address);
+   create index on vault.single_sign_ons (expires_at);
+   alter table vault.sessions
+     add column method text not null default 'password',
+     add column vouched boolean not null default false;
+   alter table vault.pending_sign_ins
+     add column method text not null default 'password';`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

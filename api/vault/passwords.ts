@@ -31,6 +31,8 @@ export interface Passwords {
     owner: PasswordOwner | null,
     password: string,
   ): Promise<{ readonly valid: boolean; readonly mustChange: boolean; readonly since: Date | null }>;
+  /** Whether the owner's password must be changed, and since when it is there. */
+  standing(owner: PasswordOwner): Promise<{ readonly mustChange: boolean; readonly since: Date | null }>;
   /** Whether `password` is the owner's present one or one of the `count` - 1 before it. */
   wasUsed(owner: PasswordOwner, password: string, count: number): Promise<boolean>;
   /** Stores a password that the owner chose; the one before goes into the history. */
@@ -42,6 +44,8 @@ export interface Passwords {
    * undefined. Two processes that start together therefore issue one password.
    */
   issueFirst(owner: PasswordOwner): Promise<string | undefined>;
+  /** Whether the owner has a password at all. */
+  has(owner: PasswordOwner): Promise<boolean>;
   /** Remembers that the owner signed in. */
   recordSignIn(owner: PasswordOwner): Promise<void>;
 }
@@ -87,6 +91,12 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
         since: row?.since ?? null,
       };
     },
+    async standing({ tenantId, accountId }) {
+      const [row] = await sql<{ mustChange: boolean; since: Date }[]>`
+        select must_change as "mustChange", issued_at as since from vault.passwords
+        where tenant_id = ${tenantId} and account_id = ${accountId}`;
+      return row ?? { mustChange: false, since: null };
+    },
     async wasUsed({ tenantId, accountId }, password, count) {
       if (count === 0) return false;
       const rows = await sql<{ hash: string }[]>`
@@ -114,6 +124,11 @@ export const openPasswords = async (sql: Sql, clock: Clock): Promise<Passwords> 
           where known.signed_in_at is null and known.must_change and known.issued_at < ${issuedBefore}
         returning 1`;
       return rows.length > 0 ? password : undefined;
+    },
+    async has({ tenantId, accountId }) {
+      const rows = await sql`
+        select 1 from vault.passwords where tenant_id = ${tenantId} and account_id = ${accountId}`;
+      return rows.length > 0;
     },
     async recordSignIn({ tenantId, accountId }) {
       await sql`

@@ -4,7 +4,7 @@
  * api/sign-in/second-factor.ts.
  */
 import type { AccountId, TenantId } from '../../domain/ids.ts';
-import type { Portal } from '../../domain/sign-in/sign-in.ts';
+import type { Portal, SignInMethod } from '../../domain/sign-in/sign-in.ts';
 import { type Clock, isoTime } from '../../platform/clock.ts';
 import { hashSecret, newSecret } from '../../platform/new-id.ts';
 import type { Sql } from '../../platform/sql.ts';
@@ -17,6 +17,7 @@ export interface PendingSignIn {
   /** Whether the account was signed in to before from this address or program. */
   readonly known: boolean;
   readonly passwordDue: PasswordDue | null;
+  readonly method: SignInMethod;
 }
 
 /** Who holds the token: the address as counted, and the program's own token where it has one. */
@@ -54,20 +55,20 @@ const clientOf = ({ clientToken }: Holder): string =>
 export const openPendingSignIns = (sql: Sql, clock: Clock): PendingSignIns => {
   const now = () => isoTime(clock());
   return {
-    async issue({ tenantId, accountId, portal, known, passwordDue }, holder) {
+    async issue({ tenantId, accountId, portal, known, passwordDue, method }, holder) {
       const secret = newSecret();
       const expiresAt = isoTime(clock() + lifetimeMs);
       await sql`delete from vault.pending_sign_ins where expires_at < ${now()}`;
       await sql`
         insert into vault.pending_sign_ins (token_hash, tenant_id, account_id, portal, address, client_hash, known,
-          password_due, attempts, expires_at)
+          password_due, method, attempts, expires_at)
         values (${hashSecret(secret)}, ${tenantId}, ${accountId}, ${portal}, ${holder.address}, ${clientOf(holder)},
-          ${known}, ${passwordDue}, 0, ${expiresAt})`;
+          ${known}, ${passwordDue}, ${method}, 0, ${expiresAt})`;
       return { token: `${prefix}${secret}`, expiresAt };
     },
     async find(token, holder) {
       const [row] = await sql<PendingSignIn[]>`
-        select tenant_id as "tenantId", account_id as "accountId", portal, known, password_due as "passwordDue"
+        select tenant_id as "tenantId", account_id as "accountId", portal, known, password_due as "passwordDue", method
         from vault.pending_sign_ins
         where token_hash = ${digestOf(token)} and expires_at > ${now()} and attempts < ${attemptsAtMost}
           and address = ${holder.address} and client_hash = ${clientOf(holder)}`;

@@ -35,6 +35,8 @@ export interface SecondFactors {
   renewRecoveryCodes(owner: PasswordOwner): Promise<string[]>;
   /** How many recovery codes are good still. */
   recoveryCodesLeft(owner: PasswordOwner): Promise<number>;
+  /** Forgets the app; recovery codes stay good. */
+  removeTotp(owner: PasswordOwner): Promise<void>;
   /** Forgets everything. */
   remove(owner: PasswordOwner): Promise<void>;
 }
@@ -79,6 +81,12 @@ export const openSecondFactors = (sql: Sql, secrets: SealedSecrets, clock: Clock
       await sql`
         select 1 from vault.recovery_codes where tenant_id = ${tenantId} and account_id = ${accountId}`
     ).length;
+  const removeTotp = async (owner: PasswordOwner): Promise<void> => {
+    const { tenantId, accountId } = owner;
+    await secrets.remove(tenantId, purposeOf(owner));
+    await secrets.remove(tenantId, waitingPurposeOf(owner));
+    await sql`delete from vault.totp_steps where tenant_id = ${tenantId} and account_id = ${accountId}`;
+  };
   return {
     async begin(owner, { issuer, account }) {
       const secret = new Secret({ size: seedBytes }).base32;
@@ -122,12 +130,11 @@ export const openSecondFactors = (sql: Sql, secrets: SealedSecrets, clock: Clock
       return codes;
     },
     recoveryCodesLeft,
+    removeTotp,
     async remove(owner) {
       const { tenantId, accountId } = owner;
-      await secrets.remove(tenantId, purposeOf(owner));
-      await secrets.remove(tenantId, waitingPurposeOf(owner));
+      await removeTotp(owner);
       await sql`delete from vault.recovery_codes where tenant_id = ${tenantId} and account_id = ${accountId}`;
-      await sql`delete from vault.totp_steps where tenant_id = ${tenantId} and account_id = ${accountId}`;
     },
   };
 };

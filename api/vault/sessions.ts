@@ -3,7 +3,7 @@
  * and judged by api/credentials.ts, which opens this and asks at every request of an account.
  */
 import type { AccountId, TenantId } from '../../domain/ids.ts';
-import type { Portal } from '../../domain/sign-in/sign-in.ts';
+import type { Portal, SignInMethod } from '../../domain/sign-in/sign-in.ts';
 import { type Clock, isoTime } from '../../platform/clock.ts';
 import { hashSecret, newSecret, newUuid } from '../../platform/new-id.ts';
 import type { Sql } from '../../platform/sql.ts';
@@ -18,14 +18,17 @@ export interface Session {
   readonly userAgent: string | null;
   readonly createdAt: Date;
   readonly usedAt: Date;
+  readonly method: SignInMethod;
 }
 
 /** A session with what its password asks for. */
 export interface FoundSession extends Session {
   /** True while the password is a one-time password. */
   readonly mustChangePassword: boolean;
-  /** When the password was chosen or issued. */
-  readonly passwordSince: Date;
+  /** When the password was chosen or issued; null: the account has none. */
+  readonly passwordSince: Date | null;
+  /** Whether the identity provider answers for a second factor. */
+  readonly vouched: boolean;
 }
 
 /** Whose session, and how it came about. */
@@ -35,6 +38,8 @@ export interface Opening {
   readonly portal: Portal;
   readonly address: string;
   readonly userAgent: string | null;
+  readonly method: SignInMethod;
+  readonly vouched: boolean;
 }
 
 export interface Sessions {
@@ -68,16 +73,17 @@ const digestOf = (token: string): string | undefined =>
 
 /** Opens the sessions; the vault must be migrated. */
 export const openSessions = (sql: Sql, clock: Clock): Sessions => ({
-  async open({ tenantId, accountId, portal, address, userAgent }) {
+  async open({ tenantId, accountId, portal, address, userAgent, method, vouched }) {
     const secret = newSecret();
     const sessionId = newUuid();
     const now = clock();
     await sql`delete from vault.sessions where created_at < ${isoTime(now - keptMs)}`;
     await sql`
       insert into vault.sessions
-        (token_hash, session_id, tenant_id, account_id, portal, address, user_agent, created_at, used_at)
+        (token_hash, session_id, tenant_id, account_id, portal, address, user_agent, method, vouched, created_at,
+          used_at)
       values (${hashSecret(secret)}, ${sessionId}, ${tenantId}, ${accountId}, ${portal}, ${address},
-        ${userAgent}, ${isoTime(now)}, ${isoTime(now)})`;
+        ${userAgent}, ${method}, ${vouched}, ${isoTime(now)}, ${isoTime(now)})`;
     return { sessionId, token: `${prefix}${secret}`, createdAt: new Date(now) };
   },
   async find(token) {
@@ -86,8 +92,9 @@ export const openSessions = (sql: Sql, clock: Clock): Sessions => ({
     const [row] = await sql<FoundSession[]>`
       select session_id as "sessionId", session.tenant_id as "tenantId", session.account_id as "accountId", portal,
         address, user_agent as "userAgent", created_at as "createdAt", used_at as "usedAt",
-        password.must_change as "mustChangePassword", password.issued_at as "passwordSince"
-      from vault.sessions session join vault.passwords password using (tenant_id, account_id)
+        method, vouched, coalesce(password.must_change, false) as "mustChangePassword",
+        password.issued_at as "passwordSince"
+      from vault.sessions session left join vault.passwords password using (tenant_id, account_id)
       where token_hash = ${digest}`;
     return row ?? null;
   },
@@ -107,7 +114,7 @@ export const openSessions = (sql: Sql, clock: Clock): Sessions => ({
   },
   list: (tenantId, accountId) => sql<Session[]>`
     select session_id as "sessionId", tenant_id as "tenantId", account_id as "accountId", portal, address,
-      user_agent as "userAgent", created_at as "createdAt", used_at as "usedAt"
+      user_agent as "userAgent", created_at as "createdAt", used_at as "usedAt", method
     from vault.sessions where tenant_id = ${tenantId} and account_id = ${accountId}
     order by used_at desc, session_id limit ${listed}`,
   async end(token) {

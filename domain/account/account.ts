@@ -4,7 +4,8 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { type RoleId, roleId, type TenantId, tenantId } from '../ids.ts';
+import { type Identity, identity } from '../identity-provider/identity.ts';
+import { type PasskeyId, passkeyId, type RoleId, roleId, type TenantId, tenantId } from '../ids.ts';
 import { supportLevel } from '../tenant/tenant.ts';
 import { email, name, time } from '../text.ts';
 import { type Role, role } from './roles.ts';
@@ -27,11 +28,28 @@ export const accountEvents = defineEvents('account', {
   /** `left`: how many codes are good still. */
   AccountRecoveryCodeUsed: z.strictObject({ left: z.int().min(0) }),
   AccountRecoveryCodesRenewed: z.strictObject({}),
-  /** Somebody else turned the second factor off. */
+  AccountPasskeyAdded: z.strictObject({ passkeyId, name }),
+  AccountPasskeyRenamed: z.strictObject({ passkeyId, name }),
+  AccountPasskeyRemoved: z.strictObject({ passkeyId }),
+  /** Its counter went back: there may be a copy of it. It was refused. */
+  AccountPasskeySuspected: z.strictObject({ passkeyId }),
+  /** Somebody else turned the second factor off: the app, recovery codes and passkeys. */
   AccountSecondFactorReset: z.strictObject({}),
+  /** Whoever is that at the tenant's identity provider is the account's owner. */
+  AccountIdentityBound: identity,
+  AccountIdentityUnbound: z.strictObject({}),
 });
 
 export type AccountEvent = EventOf<typeof accountEvents>;
+
+/** A passkey as its owner knows it; what proves it is in PostgreSQL alone. */
+export interface Passkey {
+  readonly passkeyId: PasskeyId;
+  readonly name: string;
+}
+
+/** Passkeys that one account can have. */
+export const passkeysAtMost = 20;
 
 export type AccountState =
   | { readonly status: 'none' }
@@ -42,9 +60,12 @@ export type AccountState =
       readonly role: AnyRole;
       /** True while the password is the one-time first password. */
       readonly mustChangePassword: boolean;
-      /** Whether signing in takes a code besides the password. */
-      readonly secondFactor: boolean;
-      /** Since when nobody else had the account in hand: its creation, role, one-time password, enabling or reset. */
+      /** Whether an authenticator app is set up. */
+      readonly totp: boolean;
+      readonly passkeys: readonly Passkey[];
+      /** Who the owner is at the tenant's identity provider. */
+      readonly identity: Identity | null;
+      /** Since when nobody else had the account in hand: its creation, role, password, enabling, reset or binding. */
       readonly trustedSince: string;
       /** Tenants that an operator entered and has not left; the support access itself may have ended. */
       readonly inTenants: readonly TenantId[];
@@ -52,13 +73,34 @@ export type AccountState =
 
 export const initialAccount: AccountState = { status: 'none' };
 
+/** Whether signing in takes more than the password. */
+export const hasSecondFactor = ({
+  totp,
+  passkeys,
+}: Pick<Exclude<AccountState, { status: 'none' }>, 'totp' | 'passkeys'>): boolean =>
+  totp || passkeys.length > 0;
+
+export const secondFactor = z.enum(['totp', 'passkey']);
+export type SecondFactor = z.infer<typeof secondFactor>;
+
+/** What an account can show besides its password. */
+export const secondFactorKinds = ({
+  totp,
+  passkeys,
+}: Pick<Exclude<AccountState, { status: 'none' }>, 'totp' | 'passkeys'>): SecondFactor[] => [
+  ...(totp ? (['totp'] as const) : []),
+  ...(passkeys.length > 0 ? (['passkey'] as const) : []),
+];
+
 /** Folds one fact into the state. */
 export const evolveAccount = (state: AccountState, { type, data, at }: Fact<AccountEvent>): AccountState => {
   if (type === 'AccountCreated')
     return {
       status: 'enabled',
       mustChangePassword: false,
-      secondFactor: false,
+      totp: false,
+      passkeys: [],
+      identity: null,
       trustedSince: at,
       inTenants: [],
       ...data,
@@ -82,11 +124,25 @@ export const evolveAccount = (state: AccountState, { type, data, at }: Fact<Acco
     case 'AccountLeftTenant':
       return { ...state, inTenants: state.inTenants.filter((id) => id !== data.tenantId) };
     case 'AccountTotpEnabled':
-      return { ...state, secondFactor: true };
+      return { ...state, totp: true };
     case 'AccountTotpDisabled':
-      return { ...state, secondFactor: false };
+      return { ...state, totp: false };
+    case 'AccountIdentityBound':
+      return { ...state, identity: data, trustedSince: at };
+    case 'AccountIdentityUnbound':
+      return { ...state, identity: null };
     case 'AccountSecondFactorReset':
-      return { ...state, secondFactor: false, trustedSince: at };
+      return { ...state, totp: false, passkeys: [], trustedSince: at };
+    case 'AccountPasskeyAdded':
+      return { ...state, passkeys: [...state.passkeys, data] };
+    case 'AccountPasskeyRenamed':
+      return {
+        ...state,
+        passkeys: state.passkeys.map((one) => (one.passkeyId === data.passkeyId ? data : one)),
+      };
+    case 'AccountPasskeyRemoved':
+      return { ...state, passkeys: state.passkeys.filter((one) => one.passkeyId !== data.passkeyId) };
+    case 'AccountPasskeySuspected':
     case 'AccountRecoveryCodeUsed':
     case 'AccountRecoveryCodesRenewed':
       return state;

@@ -2,8 +2,10 @@
  * Commands and decisions of an account. Called through platform/handle.ts by api/graphql/account.ts and the CLI.
  */
 import { type Decider, type Decision, never } from '../decider.ts';
-import type { TenantId } from '../ids.ts';
+import { type Identity, mayBind } from '../identity-provider/identity.ts';
+import type { PasskeyId, TenantId } from '../ids.ts';
 import { refuse } from '../refusals.ts';
+import { same } from '../same.ts';
 import type { SupportLevel } from '../tenant/tenant.ts';
 import {
   type AccountEvent,
@@ -11,7 +13,9 @@ import {
   type AnyRole,
   accountEvents,
   evolveAccount,
+  hasSecondFactor,
   initialAccount,
+  passkeysAtMost,
 } from './account.ts';
 
 /** Which tenant an operator enters, and as what; `until` is ISO 8601, UTC. */
@@ -34,7 +38,13 @@ export type AccountCommand =
   | { readonly type: 'DisableTotp' }
   | { readonly type: 'UseRecoveryCode'; readonly left: number }
   | { readonly type: 'RenewRecoveryCodes' }
-  | { readonly type: 'ResetSecondFactor' };
+  | { readonly type: 'AddPasskey'; readonly passkeyId: PasskeyId; readonly name: string }
+  | { readonly type: 'RenamePasskey'; readonly passkeyId: PasskeyId; readonly name: string }
+  | { readonly type: 'RemovePasskey'; readonly passkeyId: PasskeyId }
+  | { readonly type: 'SuspectPasskey'; readonly passkeyId: PasskeyId }
+  | { readonly type: 'ResetSecondFactor' }
+  | { readonly type: 'BindAccountIdentity'; readonly identity: Identity }
+  | { readonly type: 'UnbindAccountIdentity' };
 
 type FactorCommand = Extract<
   AccountCommand,
@@ -44,21 +54,51 @@ type FactorCommand = Extract<
 /** Codes were looked at before: what is decided is whether the account has a second factor to begin with. */
 const decideFactor = (
   command: FactorCommand,
-  { secondFactor }: Exclude<AccountState, { status: 'none' }>,
+  state: Exclude<AccountState, { status: 'none' }>,
 ): Decision<AccountEvent> => {
   switch (command.type) {
     case 'EnableTotp':
-      return secondFactor ? [] : [{ type: 'AccountTotpEnabled', data: {} }];
+      return state.totp ? [] : [{ type: 'AccountTotpEnabled', data: {} }];
     case 'DisableTotp':
-      return secondFactor ? [{ type: 'AccountTotpDisabled', data: {} }] : [];
+      return state.totp ? [{ type: 'AccountTotpDisabled', data: {} }] : [];
     case 'ResetSecondFactor':
-      return secondFactor ? [{ type: 'AccountSecondFactorReset', data: {} }] : [];
+      return hasSecondFactor(state) ? [{ type: 'AccountSecondFactorReset', data: {} }] : [];
     case 'UseRecoveryCode':
-      if (!secondFactor) return refuse('second-factor-off');
+      if (!hasSecondFactor(state)) return refuse('second-factor-off');
       return [{ type: 'AccountRecoveryCodeUsed', data: { left: command.left } }];
     case 'RenewRecoveryCodes':
-      if (!secondFactor) return refuse('second-factor-off');
+      if (!hasSecondFactor(state)) return refuse('second-factor-off');
       return [{ type: 'AccountRecoveryCodesRenewed', data: {} }];
+    default:
+      return never(command);
+  }
+};
+
+type PasskeyCommand = Extract<AccountCommand, { readonly passkeyId: PasskeyId }>;
+
+/** Possession was proven before. */
+const decidePasskey = (
+  command: PasskeyCommand,
+  { passkeys }: Exclude<AccountState, { status: 'none' }>,
+): Decision<AccountEvent> => {
+  const known = passkeys.find(({ passkeyId }) => passkeyId === command.passkeyId);
+  if (command.type === 'AddPasskey') {
+    if (known) return [];
+    return passkeys.length < passkeysAtMost
+      ? [{ type: 'AccountPasskeyAdded', data: { passkeyId: command.passkeyId, name: command.name } }]
+      : refuse('too-many-passkeys', { detail: `at most ${passkeysAtMost}` });
+  }
+  if (!known)
+    return command.type === 'RemovePasskey' ? [] : refuse('passkey-missing', { field: 'passkeyId' });
+  switch (command.type) {
+    case 'RenamePasskey':
+      return known.name === command.name
+        ? []
+        : [{ type: 'AccountPasskeyRenamed', data: { passkeyId: command.passkeyId, name: command.name } }];
+    case 'RemovePasskey':
+      return [{ type: 'AccountPasskeyRemoved', data: { passkeyId: command.passkeyId } }];
+    case 'SuspectPasskey':
+      return [{ type: 'AccountPasskeySuspected', data: { passkeyId: command.passkeyId } }];
     default:
       return never(command);
   }
@@ -95,12 +135,25 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
       const { type: _, ...data } = command;
       return state.inTenants.includes(command.tenantId) ? [{ type: 'AccountLeftTenant', data }] : [];
     }
+    case 'BindAccountIdentity':
+      if (state.status === 'disabled') return refuse('account-disabled');
+      if (same(state.identity, command.identity)) return [];
+      return mayBind(state.identity, command.identity)
+        ? [{ type: 'AccountIdentityBound', data: command.identity }]
+        : refuse('identity-bound');
+    case 'UnbindAccountIdentity':
+      return state.identity === null ? [] : [{ type: 'AccountIdentityUnbound', data: {} }];
     case 'EnableTotp':
     case 'DisableTotp':
     case 'UseRecoveryCode':
     case 'RenewRecoveryCodes':
     case 'ResetSecondFactor':
       return decideFactor(command, state);
+    case 'AddPasskey':
+    case 'RenamePasskey':
+    case 'RemovePasskey':
+    case 'SuspectPasskey':
+      return decidePasskey(command, state);
     default:
       return never(command);
   }
@@ -108,7 +161,7 @@ export const decideAccount = (command: AccountCommand, state: AccountState): Dec
 
 export const accountDecider: Decider<AccountState, AccountCommand, AccountEvent> = {
   events: accountEvents,
-  stateVersion: 3,
+  stateVersion: 5,
   initial: initialAccount,
   evolve: evolveAccount,
   decide: decideAccount,

@@ -80,6 +80,9 @@ const enrolDevice = (command: EnrolDevice, state: DeviceState): Decision<DeviceE
     if (!repeated || state.recentCheckIns.length > 0) return refuse('device-already-enrolled');
     return state.tokenHash === tokenHash ? [] : [{ type: 'DeviceTokenReplaced', data: { tokenHash } }];
   }
+  // The request of an enrolment that has ended must not begin it again, however late it is repeated.
+  if (state.status === 'unenrolled' && state.enrolmentId === enrolmentId)
+    return refuse('enrolment-used', { field: 'code' });
   if (state.status === 'none') {
     record(draft, {
       type: 'DeviceRegistered',

@@ -8,13 +8,14 @@ import {
   initialReservation,
   type ReservationEvent,
   type ReservationState,
+  type ReservedKind,
   reservationEvents,
 } from './reservation.ts';
 
 export type ReservationCommand =
   | {
       readonly type: 'ReserveValue';
-      readonly kind: 'tenant-slug' | 'account-email' | 'user-email' | 'proxy-certificate';
+      readonly kind: ReservedKind;
       readonly ownerId: string;
       readonly now: string;
       /** True when the present holder was never created: its creation failed after reserving. */

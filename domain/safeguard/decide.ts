@@ -6,6 +6,7 @@ import type { ApprovalId } from '../ids.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import {
   type Approval,
+  complianceActor,
   evolveSafeguard,
   hourMs,
   initialSafeguard,
@@ -23,6 +24,12 @@ export type SafeguardCommand =
       readonly actorId: string;
       readonly devices: number;
       readonly operation: Operation;
+      readonly now: string;
+    }
+  /** What a compliance policy does by itself, to one device: all policies of the tenant share the limit of one person. */
+  | {
+      readonly type: 'TakeAutomaticAct';
+      readonly approvalId: ApprovalId;
       readonly now: string;
     }
   /** `trustedSince`: since when nobody else had the approving account in hand. */
@@ -51,14 +58,18 @@ const later = (now: string, ms: number): string => new Date(Date.parse(now) + ms
 
 type Ask = Extract<SafeguardCommand, { type: 'AskDangerousAct' }>;
 
+/** Devices that somebody wiped or unenrolled without approval within the hour before `now`. */
+const doneBy = ({ acts }: SafeguardState, actorId: string, now: string): number => {
+  const hourAgo = later(now, -hourMs);
+  return acts
+    .filter((act) => act.actorId === actorId && act.at > hourAgo)
+    .reduce((sum, act) => sum + act.devices, 0);
+};
+
 /** Raising the limit is as dangerous as what it lets through; lowering it never is. */
 const isAllowed = (state: SafeguardState, { actorId, devices, operation, now }: Ask): boolean => {
   if (operation.kind === 'set-safeguard') return operation.devicesPerHour <= state.devicesPerHour;
-  const hourAgo = later(now, -hourMs);
-  const done = state.acts
-    .filter((act) => act.actorId === actorId && act.at > hourAgo)
-    .reduce((sum, act) => sum + act.devices, 0);
-  return done + devices <= state.devicesPerHour;
+  return doneBy(state, actorId, now) + devices <= state.devicesPerHour;
 };
 
 const ask = (command: Ask, state: SafeguardState): Decision<SafeguardEvent> => {
@@ -68,6 +79,17 @@ const ask = (command: Ask, state: SafeguardState): Decision<SafeguardEvent> => {
     return [{ type: 'DangerousActAllowed', data: { approvalId, actorId, devices } }];
   const expiresAt = later(now, approvalMs);
   return [{ type: 'ApprovalRequested', data: { approvalId, actorId, devices, operation, expiresAt } }];
+};
+
+/** Nobody asks here who could wait for an approval: beyond the limit the act has to be tried again later. */
+const takeAutomatic = (
+  { approvalId, now }: Extract<SafeguardCommand, { type: 'TakeAutomaticAct' }>,
+  state: SafeguardState,
+): Decision<SafeguardEvent> => {
+  if (state.acts.some((act) => act.approvalId === approvalId)) return [];
+  if (doneBy(state, complianceActor, now) >= state.devicesPerHour)
+    return refuse('approval-required', { detail: `at most ${state.devicesPerHour} devices an hour` });
+  return [{ type: 'DangerousActAllowed', data: { approvalId, actorId: complianceActor, devices: 1 } }];
 };
 
 const openApproval = (
@@ -89,6 +111,8 @@ export const decideSafeguard = (
   switch (command.type) {
     case 'AskDangerousAct':
       return ask(command, state);
+    case 'TakeAutomaticAct':
+      return takeAutomatic(command, state);
     case 'GrantApproval': {
       const { approvalId, actorId, trustedSince, now } = command;
       const approval = openApproval(state, approvalId, 'granted');

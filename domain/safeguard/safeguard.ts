@@ -27,8 +27,9 @@ export const operation = z.discriminatedUnion('kind', [
 ]);
 export type Operation = z.infer<typeof operation>;
 
-/** Account or API key that did something. */
+/** Account or API key that did something, or all compliance policies of the tenant together. */
 const actorId = line(64);
+export const complianceActor = 'compliance';
 const devices = z.int().min(0);
 
 export const safeguardEvents = defineEvents('safeguard', {

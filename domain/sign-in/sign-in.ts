@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
-import { accountId } from '../ids.ts';
+import { accountId, userId } from '../ids.ts';
 import { line, time } from '../text.ts';
 
 /** Where people sign in: administrators of the tenant, or its users for their own devices. */
@@ -67,51 +67,70 @@ export type SessionEnd = z.infer<typeof sessionEnd>;
 export const linkKind = z.enum(['invitation', 'reset']);
 export type LinkKind = z.infer<typeof linkKind>;
 
-export const signInEvents = defineEvents('sign-in', {
-  PasswordPolicySet: passwordPolicy,
-  SessionPolicySet: sessionPolicy.extend({ portal }),
-  SignInAddressesRestricted: z.strictObject({ portal, ranges: addressRanges }),
-  SignInChallengeChosen: signInChallenge,
-  /** Whether accounts need a second factor in the portal of administrators. */
-  SecondFactorRequirementSet: z.strictObject({ required: z.boolean() }),
-  AccountSignedIn: z.strictObject({
-    accountId,
-    portal,
-    sessionId: z.uuid(),
-    address,
-    userAgent: line(300).nullable(),
-    /** Whether the account had signed in from that address or program before. */
-    known: z.boolean(),
-  }),
-  /** `accountId` null: of accounts that do not exist. `address` null: of more addresses than are told one by one. */
-  SignInsFailed: z.strictObject({
-    accountId: accountId.nullable(),
-    address: address.nullable(),
-    /** Failures since the full hour. */
-    failures: count,
-  }),
-  SignInsPaused: z.strictObject({
-    accountId: accountId.nullable(),
-    address: address.nullable(),
-    /** Attempts since the full hour that had to wait. */
-    attempts: count,
-  }),
-  SessionsEnded: z.strictObject({
-    accountId,
-    /** null: every one, or every other one. */
-    sessionId: z.uuid().nullable(),
-    sessions: count,
-    reason: sessionEnd,
-    address: address.nullable(),
-  }),
-  SignInLinkIssued: z.strictObject({ accountId, kind: linkKind, mailed: z.boolean(), expiresAt: time }),
-  SignInLinkRedeemed: z.strictObject({ accountId, kind: linkKind, address }),
-  /** Somebody asked for a reset, and the mail with the link could not be handed over. */
-  SignInLinkUndeliverable: z.strictObject({
-    accountId,
-    reason: z.enum(['no-mail-transport', 'mail-refused']),
-  }),
-});
+/** How an owner was proven: by the password, by a passkey alone, or by the tenant's identity provider. */
+export const signInMethod = z.enum(['password', 'passkey', 'identity-provider']);
+export type SignInMethod = z.infer<typeof signInMethod>;
+
+export const signInEvents = defineEvents(
+  'sign-in',
+  {
+    PasswordPolicySet: passwordPolicy,
+    SessionPolicySet: sessionPolicy.extend({ portal }),
+    SignInAddressesRestricted: z.strictObject({ portal, ranges: addressRanges }),
+    SignInChallengeChosen: signInChallenge,
+    /** Whether accounts need a second factor in the portal of administrators. */
+    SecondFactorRequirementSet: z.strictObject({ required: z.boolean() }),
+    AccountSignedIn: z.strictObject({
+      accountId,
+      portal,
+      sessionId: z.uuid(),
+      address,
+      userAgent: line(300).nullable(),
+      /** Whether the account had signed in from that address or program before. */
+      known: z.boolean(),
+      method: signInMethod,
+    }),
+    /** A user entered the self-service portal. */
+    UserSignedIn: z.strictObject({
+      userId,
+      address,
+      userAgent: line(300).nullable(),
+      method: z.enum(['directory', 'identity-provider']),
+    }),
+    /** Somebody whom the identity provider vouched for stayed out; `reason` is a code of the catalogue. */
+    SingleSignOnRefused: z.strictObject({ portal, reason: line(60), address }),
+    /** `accountId` null: of accounts that do not exist. `address` null: of more addresses than are told one by one. */
+    SignInsFailed: z.strictObject({
+      accountId: accountId.nullable(),
+      address: address.nullable(),
+      /** Failures since the full hour. */
+      failures: count,
+    }),
+    SignInsPaused: z.strictObject({
+      accountId: accountId.nullable(),
+      address: address.nullable(),
+      /** Attempts since the full hour that had to wait. */
+      attempts: count,
+    }),
+    SessionsEnded: z.strictObject({
+      accountId,
+      /** null: every one, or every other one. */
+      sessionId: z.uuid().nullable(),
+      sessions: count,
+      reason: sessionEnd,
+      address: address.nullable(),
+    }),
+    SignInLinkIssued: z.strictObject({ accountId, kind: linkKind, mailed: z.boolean(), expiresAt: time }),
+    SignInLinkRedeemed: z.strictObject({ accountId, kind: linkKind, address }),
+    /** Somebody asked for a reset, and the mail with the link could not be handed over. */
+    SignInLinkUndeliverable: z.strictObject({
+      accountId,
+      reason: z.enum(['no-mail-transport', 'mail-refused']),
+    }),
+  },
+  // Before there were identity providers, everybody had a password.
+  { AccountSignedIn: [(data) => ({ method: 'password', ...data })] },
+);
 
 export type SignInEvent = EventOf<typeof signInEvents>;
 
@@ -156,6 +175,8 @@ export const evolveSignIn = (state: SignInState, { type, data }: Fact<SignInEven
     case 'SecondFactorRequirementSet':
       return { ...state, secondFactorRequired: data.required };
     case 'AccountSignedIn':
+    case 'UserSignedIn':
+    case 'SingleSignOnRefused':
     case 'SignInsFailed':
     case 'SignInsPaused':
     case 'SessionsEnded':

@@ -3,6 +3,7 @@
  * directory's sync.
  */
 import { type Decider, type Decision, never } from '../decider.ts';
+import { type Identity, mayBind } from '../identity-provider/identity.ts';
 import { refuse } from '../refusals.ts';
 import { same } from '../same.ts';
 import {
@@ -22,6 +23,8 @@ export type UserCommand =
   | { readonly type: 'ChangeUserSource'; readonly source: UserSource }
   | { readonly type: 'DisableUser'; readonly reason: string | null }
   | { readonly type: 'EnableUser' }
+  | { readonly type: 'BindUserIdentity'; readonly identity: Identity }
+  | { readonly type: 'UnbindUserIdentity' }
   /** `devices`: how many devices name the user; any keep the user from being removed. */
   | { readonly type: 'RemoveUser'; readonly devices: number };
 
@@ -61,6 +64,14 @@ export const decideUser = (command: UserCommand, state: UserState): Decision<Use
         : [{ type: 'UserSourceChanged', data: { source: command.source } }];
     case 'DisableUser':
       return state.status === 'disabled' ? [] : [{ type: 'UserDisabled', data: { reason: command.reason } }];
+    case 'BindUserIdentity':
+      if (state.status === 'disabled') return refuse('user-disabled', { field: 'userId' });
+      if (same(state.identity, command.identity)) return [];
+      return mayBind(state.identity, command.identity)
+        ? [{ type: 'UserIdentityBound', data: command.identity }]
+        : refuse('identity-bound');
+    case 'UnbindUserIdentity':
+      return state.identity === null ? [] : [{ type: 'UserIdentityUnbound', data: {} }];
     case 'EnableUser':
       return state.status === 'active' ? [] : [{ type: 'UserEnabled', data: {} }];
     default:
@@ -70,7 +81,7 @@ export const decideUser = (command: UserCommand, state: UserState): Decision<Use
 
 export const userDecider: Decider<UserState, UserCommand, UserEvent> = {
   events: userEvents,
-  stateVersion: 1,
+  stateVersion: 2,
   initial: initialUser,
   evolve: evolveUser,
   decide: decideUser,

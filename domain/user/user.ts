@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { defineEvents, type EventOf, type Fact, never } from '../decider.ts';
+import { type Identity, identity } from '../identity-provider/identity.ts';
 import { email, line, name } from '../text.ts';
 
 /** Where a user comes from. `guid` is the directory's own lasting id; it survives a move to another DN. */
@@ -29,6 +30,9 @@ export const userEvents = defineEvents('user', {
   UserDisabled: z.strictObject({ reason: line(200).nullable() }),
   UserEnabled: z.strictObject({}),
   UserRemoved: z.strictObject({}),
+  /** Whoever is that at the tenant's identity provider is the user. */
+  UserIdentityBound: identity,
+  UserIdentityUnbound: z.strictObject({}),
 });
 
 export type UserEvent = EventOf<typeof userEvents>;
@@ -39,13 +43,15 @@ export type UserState =
       readonly status: 'active' | 'disabled' | 'removed';
       readonly email: string;
       readonly source: UserSource;
+      /** Who it is at the tenant's identity provider. */
+      readonly identity: Identity | null;
     });
 
 export const initialUser: UserState = { status: 'none' };
 
 /** Folds one fact into the state. */
 export const evolveUser = (state: UserState, { type, data }: Fact<UserEvent>): UserState => {
-  if (type === 'UserCreated') return { status: 'active', ...data };
+  if (type === 'UserCreated') return { status: 'active', identity: null, ...data };
   if (state.status === 'none') return state;
   switch (type) {
     case 'UserDetailsChanged': {
@@ -60,6 +66,10 @@ export const evolveUser = (state: UserState, { type, data }: Fact<UserEvent>): U
       return { ...state, status: 'active' };
     case 'UserRemoved':
       return { ...state, status: 'removed' };
+    case 'UserIdentityBound':
+      return { ...state, identity: data };
+    case 'UserIdentityUnbound':
+      return { ...state, identity: null };
     default:
       return never(type);
   }

@@ -88,6 +88,8 @@ test('the vault holds no password and no token, only their digests', async () =>
     portal: 'admin',
     address: '192.0.2.1',
     userAgent: null,
+    method: 'password',
+    vouched: false,
   });
   const rows = await deps.sql`
     select to_jsonb(p)::text as row from vault.passwords p union all select to_jsonb(s)::text from vault.sessions s`;

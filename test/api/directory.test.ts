@@ -3,7 +3,7 @@
  * hostile names, servers and passwords meet.
  */
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { directoryDecider } from '../../domain/directory/decide.ts';
 import { isDenied } from '../../platform/ldap/address.ts';
 import { openSeal } from '../../platform/seal.ts';
@@ -12,7 +12,8 @@ import { openProjectionWaiter } from '../../projections/await.ts';
 import type { Parts } from '../../workers/jobs.ts';
 import { syncDirectory } from '../../workers/sync-directory.ts';
 import { person, type Slapd, slapdMissing, startSlapd } from '../support/slapd.ts';
-import { type ApiStage, clientOf, openStage, type TenantStage } from './stage.ts';
+import { at, audited, behindBalancer } from './sign-in/people.ts';
+import { type ApiStage, clientOf, type Json, openStage, type TenantStage } from './stage.ts';
 import { directory } from './world.ts';
 
 test('loopback, link-local and metadata addresses are denied however they are written', () => {
@@ -38,22 +39,30 @@ test('loopback, link-local and metadata addresses are denied however they are wr
     assert.ok(!isDenied(address), address);
 });
 
+/** What the cases share: one slapd, and a stage for each choice of settings. */
+let slapd: Promise<Slapd> | undefined;
+const stages = new Map<string, Promise<ApiStage>>();
+let cases = 0;
+/** How far the stages' clocks are ahead. */
+let aheadMs = 0;
+after(async () => {
+  for (const stage of stages.values()) await (await stage).stop();
+  await (await slapd)?.stop();
+});
+
+/** Runs a case with two tenants of its own. */
 const withStage = async (
   settings: Record<string, string>,
-  ldif: string,
   run: (parts: { stage: ApiStage; slapd: Slapd; acme: TenantStage; other: TenantStage }) => Promise<void>,
 ) => {
-  const slapd = await startSlapd(ldif);
-  const stage = await openStage({ settings }).catch(async (error) => {
-    await slapd.stop();
-    throw error;
-  });
-  try {
-    await run({ stage, slapd, acme: await stage.tenant('acme'), other: await stage.tenant('other') });
-  } finally {
-    await stage.stop();
-    await slapd.stop();
-  }
+  slapd ??= startSlapd(people);
+  const key = JSON.stringify(settings);
+  const opened = stages.get(key) ?? openStage({ settings, clock: () => Date.now() + aheadMs });
+  stages.set(key, opened);
+  const stage = await opened;
+  cases += 1;
+  const [acme, other] = [await stage.tenant(`acme${cases}`), await stage.tenant(`other${cases}`)];
+  await run({ stage, slapd: await slapd, acme, other });
 };
 
 const settingsOf = (slapd: Slapd, changes: object = {}) => ({
@@ -89,7 +98,7 @@ const loopback = { directoryAllowLoopback: 'true' };
 
 describe('a directory', { skip: slapdMissing }, () => {
   test('is searched over ldaps and StartTLS, with hostile terms taken as text', () =>
-    withStage(loopback, people, async ({ slapd, acme, other }) => {
+    withStage(loopback, async ({ slapd, acme, other }) => {
       const refused = await search(acme, 'Ann');
       assert.equal(refused.errors[0]?.extensions.code, 'directory-missing');
       await configure(acme, settingsOf(slapd), slapd.bindPassword);
@@ -110,7 +119,7 @@ describe('a directory', { skip: slapdMissing }, () => {
     }));
 
   test('is refused without TLS, with another certificate, a wrong password, or a password that was for elsewhere', () =>
-    withStage(loopback, people, async ({ slapd, acme, stage }) => {
+    withStage(loopback, async ({ slapd, acme, stage }) => {
       const plain = settingsOf(slapd, { urls: [slapd.ldapUrl] });
       assert.equal((await configure(acme, plain, slapd.bindPassword)).code, 'invalid-input');
       const unsafe = await configure(acme, { ...plain, unsafeWithoutTls: true }, slapd.bindPassword);
@@ -147,13 +156,13 @@ describe('a directory', { skip: slapdMissing }, () => {
     }));
 
   test('at loopback is refused unless a setting allows it', () =>
-    withStage({}, people, async ({ slapd, acme }) => {
+    withStage({}, async ({ slapd, acme }) => {
       await configure(acme, settingsOf(slapd), slapd.bindPassword);
       assert.equal((await search(acme, 'Ann')).errors[0]?.extensions.code, 'directory-refused');
     }));
 
   test('lets its people sign in to the portal, and nobody by an empty password, another’s name or a stolen address', () =>
-    withStage(loopback, people, async ({ slapd, acme, other, stage }) => {
+    withStage(loopback, async ({ slapd, acme, other, stage }) => {
       await configure(acme, settingsOf(slapd), slapd.bindPassword);
       const { data } = await search(acme, 'ann');
       const [ann] = data.searchDirectory;
@@ -181,7 +190,7 @@ describe('a directory', { skip: slapdMissing }, () => {
         'UserPayload',
         'pending',
       );
-      const enter = (login: string, password: string, tenantSlug = 'acme') =>
+      const enter = (login: string, password: string, tenantSlug = acme.slug) =>
         stage.nobody.mutate(
           'signInToPortal',
           { tenantSlug, login, password },
@@ -189,15 +198,15 @@ describe('a directory', { skip: slapdMissing }, () => {
           'token',
         );
       for (const [login, password, slug] of [
-        ['ann', '', 'acme'],
-        ['ann', 'wrong', 'acme'],
-        ['ann', 'password of bob', 'acme'],
-        ['', 'password of ann', 'acme'],
-        ['*', 'password of ann', 'acme'],
-        ['a*', 'password of ann', 'acme'],
-        ['ann', 'password of ann', 'other'],
-        ['bob', 'password of bob', 'acme'],
-        ['crowd1', 'password of crowd1', 'acme'],
+        ['ann', '', acme.slug],
+        ['ann', 'wrong', acme.slug],
+        ['ann', 'password of bob', acme.slug],
+        ['', 'password of ann', acme.slug],
+        ['*', 'password of ann', acme.slug],
+        ['a*', 'password of ann', acme.slug],
+        ['ann', 'password of ann', other.slug],
+        ['bob', 'password of bob', acme.slug],
+        ['crowd1', 'password of crowd1', acme.slug],
         ['nobody', 'x', 'nowhere'],
       ] as const)
         assert.equal((await enter(login, password, slug)).code, 'unauthenticated', `${login} ${password}`);
@@ -245,6 +254,11 @@ describe('a directory', { skip: slapdMissing }, () => {
         headers: { authorization: `Bearer ${token}` },
       });
       assert.equal(feed.status, 403);
+      assert.deepEqual(
+        (await audited(acme.client, 'UserSignedIn')).map(({ actor, data }: Json) => [actor, data.userId]),
+        [[{ kind: 'USER', id: node.id }, node.id]],
+      );
+      assert.deepEqual(await audited(other.client, 'UserSignedIn'), []);
       await acme.client.mutate('disableUser', { userId: node.id }, 'UserPayload', 'pending');
       assert.equal(
         (await portal.raw('{ selfViewer { email } }')).errors[0]?.extensions.code,
@@ -253,8 +267,48 @@ describe('a directory', { skip: slapdMissing }, () => {
       assert.equal((await enter('ann', 'password of ann')).code, 'user-disabled');
     }));
 
+  test('keeps sessions of the portal as long, and from where, as the tenant says', () =>
+    withStage({ ...loopback, ...behindBalancer }, async ({ slapd, acme, stage }) => {
+      await configure(acme, settingsOf(slapd), slapd.bindPassword);
+      const { data } = await search(acme, 'ann');
+      await acme.client.mutate(
+        'importDirectoryUsers',
+        { guids: [data.searchDirectory[0].guid] },
+        'DirectoryImportPayload',
+        'created',
+      );
+      const enter = (address: string) =>
+        at(stage, address).mutate(
+          'signInToPortal',
+          { tenantSlug: acme.slug, login: 'ann', password: 'password of ann' },
+          'PortalSignInPayload',
+          'token expiresAt',
+        );
+      const look = async (address: string, token: string) => {
+        const { status, errors } = await at(stage, address, token).raw('{ selfViewer { email } }');
+        return [status, errors[0]?.extensions.code];
+      };
+      const home = '192.0.2.7';
+      const { token, expiresAt } = await enter(home);
+      const hoursLeft = (Date.parse(expiresAt) - Date.now()) / 3_600_000;
+      assert.equal(Math.round(hoursLeft), 4);
+      const policy = { portal: 'SELF_SERVICE', idleMinutes: 10, absoluteHours: 1 };
+      await acme.client.mutate('setSessionPolicy', policy, 'SignInSettingsPayload', 'pending');
+      const restriction = { portal: 'SELF_SERVICE', ranges: ['192.0.2.0/24'], force: true };
+      await acme.client.mutate('restrictSignInAddresses', restriction, 'SignInSettingsPayload', 'pending');
+      aheadMs += 3000;
+      assert.deepEqual(await look(home, token), [200, undefined]);
+      assert.deepEqual(await look('198.51.100.1', token), [403, undefined]);
+      assert.equal((await enter('198.51.100.1')).code, 'address-refused');
+      // Used, it lasts; not used for longer than the tenant says, it has ended.
+      aheadMs += 9 * 60_000;
+      assert.deepEqual(await look(home, token), [200, undefined]);
+      aheadMs += 11 * 60_000;
+      assert.deepEqual(await look(home, token), [200, 'unauthenticated']);
+    }));
+
   test('slows down who guesses a password of the portal', () =>
-    withStage(loopback, people, async ({ slapd, acme, stage }) => {
+    withStage(loopback, async ({ slapd, acme, stage }) => {
       await configure(acme, settingsOf(slapd), slapd.bindPassword);
       const codes: string[] = [];
       for (let guess = 0; guess < 8; guess += 1)
@@ -262,7 +316,7 @@ describe('a directory', { skip: slapdMissing }, () => {
           (
             await stage.nobody.mutate(
               'signInToPortal',
-              { tenantSlug: 'acme', login: 'ann', password: `guess ${guess}` },
+              { tenantSlug: acme.slug, login: 'ann', password: `guess ${guess}` },
               'PortalSignInPayload',
               'token',
             )
@@ -273,7 +327,7 @@ describe('a directory', { skip: slapdMissing }, () => {
     }));
 
   test('is followed by a sync: details change, who is gone is disabled, and a wrong filter disables nobody', () =>
-    withStage(loopback, people, async ({ slapd, acme, stage }) => {
+    withStage(loopback, async ({ slapd, acme, stage }) => {
       await configure(acme, settingsOf(slapd, { syncIntervalHours: 1 }), slapd.bindPassword);
       const { data } = await search(acme, 'crowd');
       const guids = data.searchDirectory.map(({ guid }: { guid: string }) => guid);

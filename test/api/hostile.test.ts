@@ -233,6 +233,8 @@ test('no query can be sent by GET, and no route but the known ones exists', asyn
     ['POST', '/healthz', 'GET, HEAD'],
     ['DELETE', '/readyz', 'GET, HEAD'],
     ['PUT', '/events/v1/feed', 'GET'],
+    ['POST', '/sign-in/oidc/acme', 'GET'],
+    ['PUT', '/sign-in/oidc/callback', 'GET'],
   ] as const) {
     const { status, allow: allowed } = await ask(method, path);
     assert.deepEqual([status, allowed], [405, allow], path);

@@ -1,7 +1,7 @@
 /**
- * Every field, node, route and table of another tenant, probed under every role with ids that exist: nothing comes
- * back and nothing changes. Generated from the schema and the routes; an argument that names something and that this
- * file cannot fill fails.
+ * Every field, node, subscription, route and feed of another tenant, probed under every role and kind of credential
+ * with ids that exist: nothing comes back and nothing changes. Generated from the schema and the routes; an argument
+ * that names something and that this file cannot fill fails.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -20,35 +20,46 @@ import {
   isScalarType,
   isUnionType,
 } from 'graphql';
-import { adminRoutes } from '../../api/admin/main.ts';
 import { schema } from '../../api/graphql/schema.ts';
-import { type Role, roles } from '../../domain/account/roles.ts';
-import { type ApiStage, type Client, enter, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, type World } from './world.ts';
+import { routes } from '../../api/routes.ts';
+import type { KeyPairPem } from '../../platform/pki.ts';
+import { type Caller, castOf, everybody, forAll, proxyTls } from './cast.ts';
+import { openReading, type Reading } from './lines.ts';
+import { type ApiStage, type Client, clientOf, openStage, type TenantStage } from './stage.ts';
+import { enrolDevice, makeProxyIdentity, makeWorld, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
 let other: TenantStage;
 let world: World;
-const clients = new Map<Role, Client>();
-const ofTenants = (Object.keys(roles) as Role[]).filter((role) => role !== 'operator');
-const password = 'a long password of a role';
+let ownDeviceId: string;
+let ownProxy: KeyPairPem;
+let cast: ReadonlyMap<Caller, string | undefined>;
+/** The operator is another test's subject: isolation.test.ts and tenants.test.ts. */
+const callers = everybody.filter((caller) => caller !== 'operator');
+const as = (caller: Caller): Client => clientOf(stage.api.url, cast.get(caller));
+
+/** What the credentials of the other tenant are of; nothing in it is called as anything of the first one. */
+const makeHolders = async ({ client }: TenantStage) => {
+  const email = 'own@other.example';
+  const { user } = await client.mutate('createUser', { email, name: 'Own' }, 'UserPayload', 'user { id }');
+  const { code } = await client.mutate('createEnrolment', {}, 'CreateEnrolmentPayload', 'code');
+  const { deviceId, deviceToken } = await enrolDevice(stage, code);
+  const proxyIdentity = makeProxyIdentity();
+  const input = { name: 'Own', certificatePem: proxyIdentity.certificate };
+  await client.mutate('registerProxy', input, 'ProxyPayload', 'pending');
+  return { userId: user.id, deviceId, deviceToken, proxyIdentity };
+};
 
 before(async () => {
   stage = await openStage();
   acme = await stage.tenant('acme');
   other = await stage.tenant('other');
   world = await makeWorld(stage, acme);
-  for (const role of ofTenants) {
-    const email = `${role}@other.example`;
-    const { oneTimePassword } = await other.client.mutate(
-      'createAccount',
-      { email, name: role, role },
-      'AccountPasswordPayload',
-      'oneTimePassword',
-    );
-    clients.set(role, await enter(stage.api.url, 'other', email, oneTimePassword, password));
-  }
+  const holders = await makeHolders(other);
+  ownDeviceId = holders.deviceId;
+  ownProxy = holders.proxyIdentity;
+  cast = await castOf(stage, other, holders);
 });
 after(() => stage.stop());
 
@@ -80,6 +91,8 @@ const idFor = (name: string): string | undefined => {
     // Of the operator tenant alone: there is none to name.
     templateId: `tpl${'0'.repeat(26)}`,
     deploymentId: `dpl${'0'.repeat(26)}`,
+    // Nobody's here: test/api/sign-in/passkey.test.ts tries that of another account.
+    passkeyId: `pky${'0'.repeat(26)}`,
   };
   return known[name] ?? (world as unknown as Readonly<Record<string, string>>)[name];
 };
@@ -101,7 +114,8 @@ const literal = (type: GraphQLInputType, name: string): string => {
     return JSON.stringify(id);
   }
   if (type.name === 'JSON') return '{}';
-  if (type.name === 'Int') return '1';
+  // A probe that let sessions idle for a minute only would end its own on a slow machine.
+  if (type.name === 'Int') return name === 'idleMinutes' ? '60' : '1';
   if (type.name === 'Boolean') return 'true';
   return JSON.stringify(idFor(name) ?? 'x');
 };
@@ -139,8 +153,13 @@ const selectionOf = (type: GraphQLOutputType, depth: number): string => {
   return `{ __typename ${fields.join(' ')} }`;
 };
 
-const rootFields = (kind: 'query' | 'mutation'): GraphQLField<unknown, unknown>[] => {
-  const type = kind === 'query' ? schema.getQueryType() : schema.getMutationType();
+const rootFields = (kind: 'query' | 'mutation' | 'subscription'): GraphQLField<unknown, unknown>[] => {
+  const types = {
+    query: schema.getQueryType(),
+    mutation: schema.getMutationType(),
+    subscription: schema.getSubscriptionType(),
+  };
+  const type = types[kind];
   return Object.values(type?.getFields() ?? {});
 };
 
@@ -157,7 +176,7 @@ const documents = (['query', 'mutation'] as const).flatMap((kind) =>
     })),
 );
 
-const tally = { fields: 0, nodes: 0, routes: 0, probes: 0, leaks: 0 };
+const tally = { fields: 0, nodes: 0, subscriptions: 0, routes: 0, probes: 0, leaks: 0 };
 
 const found = (leaks: readonly string[], where: string): void => {
   tally.probes += 1;
@@ -168,11 +187,75 @@ const found = (leaks: readonly string[], where: string): void => {
 const historyOf = async (tenant: TenantStage): Promise<string> =>
   JSON.stringify(await tenant.client.query('{ audit(first: 1) { nodes { position } } }'));
 
-for (const role of ofTenants) {
-  test(`${role} of another tenant: no field shows or changes anything`, async () => {
-    const client = clients.get(role) as Client;
+/** Ids in the addresses of routes, by the noun before them. */
+const idIn = (path: string): string | undefined => {
+  const [, , , noun = ''] = path.split('/');
+  return { imports: world.importId, handouts: world.handoutId }[noun];
+};
+
+const nonce = 'a-nonce-of-one-connection';
+
+/** What a device or program of the other tenant may say to claim something of the first. */
+const bodies: Readonly<Record<string, () => { readonly type: string; readonly body: string }>> = {
+  '/graphql': () => ({
+    type: 'application/json',
+    body: JSON.stringify({ query: `{ node(id: "${world.deviceId}") { id } }` }),
+  }),
+  '/admin/v1/imports': () => ({ type: 'text/csv', body: `email,name\n${world.userId}@x.example,X` }),
+  '/device/v1/sync': () => ({
+    type: 'application/json',
+    body: JSON.stringify({
+      checkInId: 'probe',
+      taskResults: [{ taskId: world.taskId, status: 'completed' }],
+      appliedPolicies: [{ policyId: world.policyId, version: 1 }],
+    }),
+  }),
+  // The EAS id of the other tenant's device.
+  '/proxy/v1/ask': () => ({
+    type: 'application/json',
+    body: JSON.stringify({ easDeviceIds: ['EAS1'], nonce }),
+  }),
+  '/device/v1/enroll': () => ({
+    type: 'application/json',
+    body: JSON.stringify({ code: world.enrolmentId, requestId: world.enrolmentId, platform: 'ios' }),
+  }),
+};
+
+/** What routes need in the rest of their address. */
+const queries: Readonly<Record<string, string>> = {
+  '/admin/v1/imports': '?kind=users',
+  '/proxy/v1/feed': `?nonce=${nonce}`,
+};
+
+/** Where a feed has told everything there is. */
+const toldAll: Readonly<Record<string, (piece: string, last: string) => boolean>> = {
+  '/events/v1/feed': (piece, last) => piece === `id: ${last}`,
+  '/proxy/v1/feed': (piece) => piece.includes('"snapshot":"last"'),
+};
+
+/** Reads an answer to its end, or a feed until it has told everything. */
+const readAll = async (path: string, reading: Reading, last: string): Promise<string> => {
+  const over = reading.status === 200 ? toldAll[path] : undefined;
+  const seen: string[] = [];
+  for (let piece = await reading.next(); piece !== undefined; piece = await reading.next()) {
+    seen.push(piece);
+    if (over?.(piece, last)) break;
+  }
+  reading.close();
+  return seen.join('\n');
+};
+
+const positionOf = async (tenant: TenantStage): Promise<string> =>
+  (await tenant.client.query('{ audit(first: 1) { nodes { position } } }')).audit.nodes[0].position;
+
+/** Refused every field that is not public: permissions.test.ts calls each as them. */
+const refusedEverywhere: readonly Caller[] = ['nobody', 'newcomer', 'factorless', 'device', 'proxy'];
+
+for (const caller of callers.filter((one) => !refusedEverywhere.includes(one)))
+  test(`${caller} of another tenant: no field shows or changes anything`, async () => {
+    const client = as(caller);
     const before = await historyOf(acme);
-    for (const { name, document } of documents) {
+    await forAll(documents, async ({ name, document }) => {
       const asked = document();
       const answer = await client.raw(asked);
       assert.notDeepEqual(
@@ -180,43 +263,97 @@ for (const role of ofTenants) {
         ['GRAPHQL_VALIDATION_FAILED'],
         `${name}: ${JSON.stringify(answer.errors)}`,
       );
-      found(leaksIn(JSON.stringify(answer.data ?? null), asked), `${role} ${name}`);
-    }
+      found(leaksIn(JSON.stringify(answer.data ?? null), asked), `${caller} ${name}`);
+    });
     assert.equal(await historyOf(acme), before, 'the other tenant’s history is as it was');
   });
 
-  test(`${role} of another tenant: every id is missing`, async () => {
-    const client = clients.get(role) as Client;
+for (const caller of callers) {
+  test(`${caller} of another tenant: every id is missing`, async () => {
+    const client = as(caller);
     const ids = canaries().filter((canary) => /^[a-z]{3}[0-9a-z]{26}$/.test(canary));
     tally.nodes = ids.length;
-    for (const id of ids) {
-      const { node } = await client.query('query($id: ID!) { node(id: $id) { __typename } }', { id });
-      found(node === null ? [] : [id], `${role} node ${id}`);
-    }
+    await forAll(ids, async (id) => {
+      const { data } = await client.raw('query($id: ID!) { node(id: $id) { __typename } }', { id });
+      found(data?.node ? [id] : [], `${caller} node ${id}`);
+    });
   });
 
-  test(`${role} of another tenant: no route answers with anything`, async () => {
-    const { token } = clients.get(role) as Client;
-    const ids: Readonly<Record<string, string>> = { imports: world.importId, handouts: world.handoutId };
-    tally.routes = adminRoutes.length;
-    for (const { method, path } of adminRoutes) {
-      const [, , , noun = ''] = path.split('/');
-      const url = path.replace(':id', ids[noun] ?? '');
-      const response = await fetch(`${stage.api.url}${url}`, {
-        method,
+  test(`${caller} of another tenant: no route answers with anything`, async () => {
+    const token = cast.get(caller);
+    const before = await historyOf(acme);
+    const last = await positionOf(other);
+    tally.routes = routes.length;
+    for (const { methods, path, access } of routes) {
+      const id = idIn(path);
+      const { type, body } = bodies[path]?.() ?? {};
+      assert.ok(methods[0] !== 'POST' || body, `no body is known for ${path}: say which one in this file`);
+      const query = queries[path] ?? '';
+      const isOfProxies = access === 'proxy';
+      const base = isOfProxies ? stage.api.proxyFeed?.url : stage.api.url;
+      const url = `${path.replace(':id', id ?? '')}${query}`;
+      const reading = await openReading(`${base}${url}`, {
+        method: methods[0] as string,
+        ...(isOfProxies ? { tls: proxyTls(stage, caller === 'proxy' ? ownProxy : undefined) } : {}),
         headers: {
-          authorization: `Bearer ${token}`,
-          ...(method === 'POST' ? { 'content-type': 'text/csv' } : {}),
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(type === undefined ? {} : { 'content-type': type }),
+          ...(path === '/events/v1/feed' ? { 'last-event-id': '0' } : {}),
         },
-        ...(method === 'POST' ? { body: '' } : {}),
+        ...(body === undefined ? {} : { body }),
       });
-      const text = await response.text();
+      const text = await readAll(path, reading, last);
       if (path.includes(':id'))
-        assert.ok([403, 404].includes(response.status), `${role} ${url}: ${response.status}`);
-      found(leaksIn(text, url), `${role} ${url}`);
+        assert.ok([401, 403, 404].includes(reading.status), `${caller} ${url}: ${reading.status}`);
+      found(leaksIn(text, `${url}${body ?? ''}`), `${caller} ${url}`);
     }
+    assert.equal(await historyOf(acme), before, 'the other tenant’s history is as it was');
   });
 }
+
+test('no subscription tells of another tenant, asked for it or not', async () => {
+  const fields = rootFields('subscription');
+  tally.subscriptions = fields.length;
+  const queries = fields.flatMap(({ name, args, type }) =>
+    [argumentsOf(args), ''].map((given) => `subscription { ${name}${given} ${selectionOf(type, 1)} }`),
+  );
+  const open: { caller: Caller; query: string; feed: Reading }[] = [];
+  for (const caller of callers)
+    for (const query of queries) {
+      const feed = await openReading(`${stage.api.url}/graphql`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          accept: 'text/event-stream',
+          ...(cast.get(caller) === undefined ? {} : { authorization: `Bearer ${cast.get(caller)}` }),
+        },
+        body: JSON.stringify({ query }),
+        separator: '\n\n',
+      });
+      // Yoga begins with a line that means nothing; who may not follow is told so next.
+      await feed.next();
+      open.push({ caller, query, feed });
+    }
+  const rename = (tenant: TenantStage, deviceId: string) =>
+    tenant.client.mutate('renameDevice', { deviceId, name: 'Renamed' }, 'DevicePayload', 'pending');
+  await rename(acme, world.deviceId);
+  await rename(other, ownDeviceId);
+  let followed = 0;
+  for (const { caller, query, feed } of open) {
+    const asksForOther = query.includes(world.deviceId);
+    // Whoever asks for the other tenant’s device waits in vain, so that one is looked at after the one that is told.
+    const seen = asksForOther ? '' : ((await feed.next()) ?? '');
+    if (seen.includes(ownDeviceId)) followed += 1;
+    found(leaksIn(seen, ''), `${caller} ${query}`);
+  }
+  for (const { caller, query, feed } of open) {
+    feed.close();
+    const rest: string[] = [];
+    for (let piece = await feed.next(); piece !== undefined; piece = await feed.next()) rest.push(piece);
+    found(leaksIn(rest.join('\n'), query), `${caller} ${query}`);
+  }
+  assert.ok(followed > 5, 'those who may follow are told of the own tenant');
+});
 
 test('the probes are able to find: the own tenant shows what they look for', async () => {
   const asked = documents.filter(({ name }) => ['devices', 'groups', 'users', 'accounts'].includes(name));
@@ -232,7 +369,7 @@ test('the probes are able to find: the own tenant shows what they look for', asy
 
 test('the matrix is complete', (t) => {
   tally.fields = documents.length;
-  assert.ok(tally.probes > 1_000);
+  assert.ok(tally.probes > 2_000);
   const counts = Object.entries(tally).map(([what, count]) => `${count} ${what}`);
-  t.diagnostic(`matrix: isolation of tenants under ${ofTenants.length} roles: ${counts.join(', ')}`);
+  t.diagnostic(`matrix: isolation of tenants under ${callers.length} kinds of caller: ${counts.join(', ')}`);
 });

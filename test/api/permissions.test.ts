@@ -2,7 +2,6 @@
  * Who may use which field: every root field of the schema for every role, held against the matrix in the documentation.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import {
   type GraphQLField,
@@ -15,29 +14,13 @@ import {
   isObjectType,
 } from 'graphql';
 import { schema } from '../../api/graphql/schema.ts';
-import { type Role, roles } from '../../domain/account/roles.ts';
-import { type ApiStage, type Client, clientOf, enter, openStage, signIn, type TenantStage } from './stage.ts';
-
-const columns = ['nobody', 'newcomer', ...Object.keys(roles)] as const;
-type Caller = (typeof columns)[number];
-
-/** The matrix in docs/reference/permissions.md: root field → what it needs, and the roles that have it. */
-const documented = new Map(
-  [
-    ...readFileSync('docs/reference/permissions.md', 'utf8').matchAll(
-      /^\| (?:query|mutation|subscription) (\w+) \| `([\w.-]+)` \|(.*)\|$/gm,
-    ),
-  ].map(([, name, access, cells]) => [
-    name as string,
-    {
-      access: access as string,
-      allowed: (cells as string).split('|').map((cell) => cell.trim() === 'yes'),
-    },
-  ]),
-);
+import { type Caller, castOf, documented, everybody, forAll, hire, needsOf, promisedTo } from './cast.ts';
+import { type ApiStage, type Client, clientOf, openStage, type TenantStage } from './stage.ts';
+import { makeWorld } from './world.ts';
 
 type Kind = 'query' | 'mutation' | 'subscription';
-const roots: readonly (readonly [Kind, GraphQLField<unknown, unknown>])[] = (
+type Root = readonly [Kind, GraphQLField<unknown, unknown>];
+const roots: readonly Root[] = (
   [
     ['query', schema.getQueryType()],
     ['mutation', schema.getMutationType()],
@@ -71,7 +54,7 @@ const documentOf = (kind: Kind, field: GraphQLField<unknown, unknown>): string =
   return `${kind} { ${field.name}${given} ${named.name === 'Node' ? '{ __typename }' : fields} }`;
 };
 
-const scopeFaults = ['unauthenticated', 'forbidden', 'password-change-required'];
+const scopeFaults = ['unauthenticated', 'forbidden', 'password-change-required', 'second-factor-required'];
 
 /** The scope fault that a caller meets; undefined when the guard let the call pass, whatever came of it. */
 const faultOf = async (client: Client, kind: Kind, field: GraphQLField<unknown, unknown>) => {
@@ -86,83 +69,67 @@ const faultOf = async (client: Client, kind: Kind, field: GraphQLField<unknown, 
 
 let stage: ApiStage;
 let acme: TenantStage;
-const password = 'a long password of a role';
-const clients = new Map<Caller, () => Promise<Client>>();
-
-/** A session of its own each time: signing out is among what is called. */
-const session = (slug: string, email: string, secret: string) => async () =>
-  clientOf(stage.api.url, (await signIn(stage.nobody, slug, email, secret)).token);
+let cast: ReadonlyMap<Caller, string | undefined>;
+const as = (caller: Caller): Client => clientOf(stage.api.url, cast.get(caller));
 
 before(async () => {
   stage = await openStage();
   acme = await stage.tenant('acme');
-  clients.set('nobody', async () => stage.nobody);
-  for (const role of Object.keys(roles) as Role[]) {
-    const [maker, slug] = role === 'operator' ? [stage.operator, 'operator'] : [acme.client, 'acme'];
-    const email = `${role}@${slug}.example`;
-    const { oneTimePassword } = await maker.mutate(
-      'createAccount',
-      { email, name: role, role },
-      'AccountPasswordPayload',
-      'oneTimePassword',
-    );
-    await enter(stage.api.url, slug, email, oneTimePassword, password);
-    clients.set(role, session(slug, email, password));
-  }
-  const email = 'new@acme.example';
-  const created = await acme.client.mutate(
-    'createAccount',
-    { email, name: 'New', role: 'administrator' },
-    'AccountPasswordPayload',
-    'oneTimePassword',
-  );
-  clients.set('newcomer', session('acme', email, created.oneTimePassword));
+  cast = await castOf(stage, acme, await makeWorld(stage, acme));
 });
 after(() => stage.stop());
 
 test('the matrix of the documentation has every root field, as it is declared', () => {
-  const declared = roots.map(([, field]) => [field.name, field.extensions['access']]);
+  const declared = roots.map(([kind, field]) => [`${kind} ${field.name}`, [field.extensions['access']]]);
   assert.ok(roots.length > 60);
-  assert.deepEqual(declared.sort(), [...documented].map(([name, { access }]) => [name, access]).sort());
+  assert.deepEqual(declared.sort(), [...documented.fields].map(([name, row]) => [name, needsOf(row)]).sort());
 });
 
 /** The fault that the documentation promises; undefined where the caller may go on. */
-const promised = (caller: Caller, name: string): string | undefined => {
-  const { access, allowed } = documented.get(name) as { access: string; allowed: readonly boolean[] };
-  if (access === 'public') return undefined;
-  if (caller === 'nobody') return 'unauthenticated';
-  if (access === 'signedIn') return undefined;
-  if (caller === 'newcomer') return 'password-change-required';
-  return allowed[Object.keys(roles).indexOf(caller)] ? undefined : 'forbidden';
+const promised = (caller: Caller, kind: Kind, { name }: { name: string }): string | undefined => {
+  const row = documented.fields.get(`${kind} ${name}`);
+  const [access = ''] = needsOf(row);
+  const form = access.includes('.') ? 'field: a permission' : `field: \`${access}\``;
+  const outcome = promisedTo(caller, row, documented.kinds.get(form));
+  assert.ok(outcome, `${caller} ${name}: the documentation says nothing`);
+  return outcome === 'yes' ? undefined : outcome;
 };
 
+/** Ends the session under test. */
+const ends = ['signOut', 'signOutOfPortal'];
+
 let asked = 0;
-for (const caller of columns) {
+for (const caller of everybody) {
   test(`${caller}: every field answers as the matrix says, whatever the arguments`, async () => {
-    const client = await (clients.get(caller) as () => Promise<Client>)();
-    // Signing out comes last: it ends the session under test.
-    const fields = [...roots].sort(
-      ([, a], [, b]) => Number(a.name === 'signOut') - Number(b.name === 'signOut'),
-    );
-    for (const [kind, field] of fields) {
-      const expected = promised(caller, field.name);
+    const client = as(caller);
+    const call = async ([kind, field]: Root): Promise<void> => {
+      const expected = promised(caller, kind, field);
       // Allowed subscriptions do not end; subscription.test.ts follows one.
-      if (kind === 'subscription' && expected === undefined) continue;
+      if (kind === 'subscription' && expected === undefined) return;
       assert.equal(await faultOf(client, kind, field), expected, field.name);
       asked += 1;
-    }
+    };
+    await forAll(
+      roots.filter(([, { name }]) => !ends.includes(name)),
+      call,
+    );
+    const isAllowed = ([kind, field]: Root): boolean => promised(caller, kind, field) === undefined;
+    const ending = roots.filter(([, { name }]) => ends.includes(name));
+    // What it may end comes last.
+    for (const root of ending.sort((a, b) => Number(isAllowed(a)) - Number(isAllowed(b)))) await call(root);
   });
 }
 
 test('the matrix of roles is complete', (t) => {
-  assert.ok(asked > 500);
+  assert.ok(asked > 2000);
   t.diagnostic(
-    `matrix: permissions: ${roots.length} fields for ${columns.length} kinds of caller, ${asked} calls answered as documented`,
+    `matrix: permissions: ${roots.length} fields for ${everybody.length} kinds of caller, ${asked} calls answered as documented`,
   );
 });
 
 test('nobody gives a role that allows more than the own', async () => {
-  const limited = await (clients.get('limited-administrator') as () => Promise<Client>)();
+  const { token } = await hire(stage, acme, 'deputy', 'limited-administrator');
+  const limited = clientOf(stage.api.url, token);
   const input = { email: 'x@acme.example', name: 'X', role: 'operator' };
   for (const client of [acme.client, limited]) {
     const refused = await client.mutate('createAccount', input, 'AccountPasswordPayload', 'oneTimePassword');

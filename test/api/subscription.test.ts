@@ -1,10 +1,11 @@
 /**
- * The subscription of device changes over server-sent events: of the own tenant, for as long as the session lasts.
+ * The subscription of device changes over server-sent events: of the own tenant. How it ends with the session is in
+ * revocation.test.ts.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openReading, type Reading } from './lines.ts';
-import { type ApiStage, clientOf, type Json, openStage, signIn, type TenantStage } from './stage.ts';
+import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -85,16 +86,11 @@ test('another tenant’s device never changes', async () => {
   all.close();
 });
 
-test('a subscription needs a session and ends with it', { timeout: 60_000 }, async () => {
+test('a subscription needs a session', async () => {
   const refused = await subscribe(undefined, 'subscription { deviceChanged { id } }');
   const [error] = (await nextResult(refused)).errors;
   assert.equal(error.extensions.code, 'unauthenticated');
   refused.close();
-  const { token } = await signIn(stage.nobody, acme.slug, acme.email, acme.password);
-  const feed = await subscribe(token, 'subscription { deviceChanged { id } }');
-  await begun(feed);
-  await clientOf(stage.api.url, token).mutate('signOut', {}, 'SignOutPayload', 'signedOut');
-  while ((await feed.next()) !== undefined);
 });
 
 test('a server that stops ends what is open', { timeout: 60_000 }, async () => {

@@ -3,10 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { adminRoutes } from '../../api/admin/main.ts';
-import { permissionsOf, type Role, roles } from '../../domain/account/roles.ts';
 import { newId } from '../../platform/new-id.ts';
-import { type ApiStage, type Client, clientOf, enter, openStage, signIn, type TenantStage } from './stage.ts';
+import { type ApiStage, type Client, openStage, type TenantStage } from './stage.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -265,34 +263,4 @@ test('another tenant’s imports and handouts cannot be downloaded, nor can thos
     assert.equal((await rest(other.client, path(id))).status, 404, id);
   for (const id of [newId('hnd'), made.import.id])
     assert.equal((await rest(acme.client, `/admin/v1/handouts/${id}/codes.csv`)).status, 404, id);
-});
-
-test('every route admits the roles that the matrix names, and nobody else', async () => {
-  const id = newId('imp');
-  for (const role of Object.keys(roles) as Role[]) {
-    if (role === 'operator') continue;
-    const email = `${role}@acme.example`;
-    const input = { email, name: role, role };
-    const { oneTimePassword } = await acme.client.mutate(
-      'createAccount',
-      input,
-      'AccountPasswordPayload',
-      'oneTimePassword',
-    );
-    await enter(stage.api.url, 'acme', email, oneTimePassword, 'a long password of a role');
-    const { token } = await signIn(stage.nobody, 'acme', email, 'a long password of a role');
-    const client = clientOf(stage.api.url, token);
-    for (const { method, path, permissions } of adminRoutes) {
-      const { status, body } = await rest(client, path.replace(':id', id), { method });
-      await body?.cancel();
-      const allowed: boolean = permissions.every((permission) => permissionsOf(role).has(permission));
-      assert.equal(status !== 403 && status !== 401, allowed, `${role} ${path} ${status}`);
-    }
-  }
-  for (const { method, path } of adminRoutes) {
-    const url = path.replace(':id', id);
-    assert.equal((await rest(stage.nobody, url, { method })).status, 401);
-    assert.equal((await rest(acme.client, url, { method: 'DELETE' })).status, 405);
-    assert.equal((await rest(stage.nobody, url.toUpperCase(), { method })).status, 404);
-  }
 });

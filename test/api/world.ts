@@ -97,6 +97,22 @@ export const directory = {
   syncIntervalHours: null,
 };
 
+/** Settings of an identity provider that nobody ever signs in by. */
+const identityProvider = {
+  issuer: 'https://id.acme.example',
+  clientId: 'muster',
+  scopes: ['email'],
+  caCertificate: null,
+  portals: ['admin', 'self-service'],
+  firstSignIn: 'verified-email',
+  provisionRole: null,
+  provisionUsers: false,
+  trustSecondFactor: false,
+  secondFactorAcr: [],
+  required: false,
+  passwordAccounts: [],
+};
+
 /** Makes one of everything. */
 export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promise<World> => {
   const make = async (name: string, input: object, type: string, fields: string): Promise<Json> => {
@@ -203,6 +219,12 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     { userGroupId: userGroup.id },
     'HandoutPayload',
     'handout { id }',
+  );
+  await make(
+    'configureIdentityProvider',
+    { settings: identityProvider, clientSecret: 'secret of acme.example' },
+    'IdentityProviderPayload',
+    'identityProvider { settings }',
   );
   await make('configureDirectory', { settings: directory }, 'DirectoryPayload', 'directory { settings }');
   return {

@@ -21,6 +21,7 @@ import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
 import { readEventData } from '../../domain/events.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import { handoutDecider } from '../../domain/handout/decide.ts';
+import { identityProviderDecider } from '../../domain/identity-provider/decide.ts';
 import { importDecider } from '../../domain/import/decide.ts';
 import { licenceDecider } from '../../domain/licence/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
@@ -52,9 +53,11 @@ const timeOf = (minutes: number) => new Date(startMs + minutes * 60_000).toISOSt
 const neverRepeats = [
   'ChangeAccountPassword',
   'ChangeDirectoryPassword',
+  'ChangeIdentityProviderSecret',
   'EnterTenant',
   'RecordAtDoor',
   'RenewRecoveryCodes',
+  'SuspectPasskey',
   'UseRecoveryCode',
   'UseSupportAccess',
 ];
@@ -126,6 +129,7 @@ const platform = one('android' as const, 'ios' as const);
 const hash = one('a', 'b').map(digestOf);
 const uuidOf = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 
+const passkeys = one(1, 2).map((n) => idOf('pky', n));
 const tenants = one(1, 2).map((n) => idOf('ten', n));
 
 law(
@@ -139,6 +143,13 @@ law(
     record({ type: one('EnableAccount') }),
     record({ type: one('EnableTotp', 'DisableTotp', 'RenewRecoveryCodes', 'ResetSecondFactor') }),
     record({ type: one('UseRecoveryCode'), left: one(0, 9) }),
+    record({ type: one('AddPasskey', 'RenamePasskey'), passkeyId: passkeys, name: named }),
+    record({ type: one('RemovePasskey', 'SuspectPasskey'), passkeyId: passkeys }),
+    record({
+      type: one('BindAccountIdentity'),
+      identity: record({ issuer: one('https://a.example', 'https://b.example'), subject: named }),
+    }),
+    record({ type: one('UnbindAccountIdentity') }),
     record({ type: one('EnterTenant'), tenantId: tenants, level: one('read', 'change'), until: minutes }),
     record({ type: one('LeaveTenant'), tenantId: tenants, reason: one('left', 'revoked') }),
   ) as Arbitrary<never>,
@@ -289,6 +300,7 @@ law(
       operation,
       now: minutes,
     }),
+    record({ type: one('TakeAutomaticAct'), approvalId, now: minutes }),
     record({ type: one('GrantApproval'), approvalId, actorId, trustedSince: minutes, now: minutes }),
     record({ type: one('RefuseApproval'), approvalId, actorId, reason: named }),
     record({ type: one('RecordCarriedOut'), approvalId }),
@@ -387,6 +399,11 @@ law(
     record({ type: one('ChangeUserSource'), source }),
     record({ type: one('DisableUser'), reason: one(null, 'x') }),
     record({ type: one('EnableUser') }),
+    record({
+      type: one('BindUserIdentity'),
+      identity: record({ issuer: one('https://a.example', 'https://b.example'), subject: named }),
+    }),
+    record({ type: one('UnbindUserIdentity') }),
     record({ type: one('RemoveUser'), devices: one(0, 1, 1, 1) }),
   ) as Arbitrary<never>,
 );
@@ -501,6 +518,29 @@ law(
       disabled: one(0),
     }),
     record({ type: one('RecordDirectorySyncFailure'), startedAt: one(timeOf(0)), reason: named }),
+  ) as Arbitrary<never>,
+);
+
+const provider = record({
+  issuer: one('https://a.example', 'https://b.example'),
+  clientId: named,
+  scopes: one([], ['email']),
+  caCertificate: one(null),
+  portals: one(['admin'], ['admin', 'self-service']),
+  firstSignIn: one('verified-email', 'bound-only'),
+  provisionRole: one(null, 'helpdesk'),
+  provisionUsers: fc.boolean(),
+  trustSecondFactor: fc.boolean(),
+  secondFactorAcr: one([], ['mfa']),
+  required: fc.boolean(),
+  passwordAccounts: one([], [idOf('acc', 1)]),
+});
+law(
+  'identity providers',
+  identityProviderDecider,
+  fc.oneof(
+    record({ type: one('ConfigureIdentityProvider'), settings: provider, wayBack: fc.boolean() }),
+    record({ type: one('ChangeIdentityProviderSecret', 'RemoveIdentityProvider') }),
   ) as Arbitrary<never>,
 );
 

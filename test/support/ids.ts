@@ -17,6 +17,7 @@ type Kinds = {
   prx: ids.ProxyId;
   rol: ids.RoleId;
   key: ids.ApiKeyId;
+  pky: ids.PasskeyId;
   apr: ids.ApprovalId;
   tpl: ids.TemplateId;
   dpl: ids.DeploymentId;

@@ -15,3 +15,12 @@ export const untilSettled = async (queue: Queue, jobId: string): Promise<Job> =>
     await pause(lookEveryMs);
   }
 };
+
+/** Resolves with the job once an attempt has failed and another one is to come. */
+export const untilHeld = async (queue: Queue, jobId: string): Promise<Job> => {
+  for (;;) {
+    const job = await queue.getJob(jobId);
+    if (job !== undefined && job.attemptsMade > 0 && (await job.isDelayed())) return job;
+    await pause(lookEveryMs);
+  }
+};

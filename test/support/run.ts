@@ -12,6 +12,7 @@ import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openSql } from '../../platform/sql.ts';
 import { startTemporaryPostgres } from './servers.ts';
 
 const testRoot = fileURLToPath(new URL('..', import.meta.url));
@@ -41,6 +42,12 @@ const describeError = (error: unknown): string => {
 
 // One PostgreSQL for the whole run; each test file makes databases of its own on it.
 const postgres = await startTemporaryPostgres();
+// What a power cut would lose is gone after the run anyway; tests of durability start a PostgreSQL of their own.
+const admin = openSql(postgres.url, { max: 1 });
+for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes'])
+  await admin.unsafe(`alter system set ${setting} = off`);
+await admin`select pg_reload_conf()`;
+await admin.end();
 process.env['MUSTER_TEST_POSTGRES'] = postgres.url;
 
 const runFiles = async (chosen: string[], concurrency: number): Promise<void> => {

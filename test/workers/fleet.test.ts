@@ -5,10 +5,12 @@ import type { ComplianceSettings } from '../../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import type { DeviceId, GroupId, TaskBundleId, TenantId } from '../../domain/ids.ts';
+import { safeguardDecider } from '../../domain/safeguard/decide.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { TransferTarget } from '../../domain/task-bundle/task-bundle.ts';
 import { streamName } from '../../platform/event-store.ts';
 import { newId } from '../../platform/new-id.ts';
+import { untilHeld } from '../support/jobs.ts';
 import { onEachBackend } from './backends.ts';
 import { foundTenant, lock, refresh, type Stage, say, startStage, untilEvent } from './stage.ts';
 
@@ -229,6 +231,35 @@ onEachBackend('fleet', (backend) => {
       await taskTypes(tenant, groupless).then((types) => types.filter((type) => type === 'lock')),
       [],
     );
+  });
+
+  test('compliance policies wipe no more devices an hour than one person may', async () => {
+    const tenant = await foundTenant(stage.deps);
+    const { tenantId } = tenant;
+    const bundle = await tenant.bundle([{ type: 'wipe', parameters: {} }]);
+    const setSafeguard = { type: 'SetSafeguard', devicesPerHour: 1 } as const;
+    await say(stage.deps, safeguardDecider, { tenantId, id: tenantId }, setSafeguard);
+    await tenant.compliance({
+      android: [
+        {
+          rule: 'minimum-os-version',
+          parameters: { version: '99' },
+          actions: [{ action: 'transfer-task-bundle', taskBundleId: bundle }],
+        },
+      ],
+    });
+    const first = await tenant.device();
+    await untilEvent(stage.deps, ({ entityId, type }) => entityId === first && type === 'TaskQueued');
+    const second = await tenant.device();
+    const [reached] = await tenant.events(second, 'ComplianceVerdictReached');
+    const jobId = `${reached?.id}.minimum-os-version.${bundle}`;
+    const held = await untilHeld(stage.queue('act-on-verdict'), jobId);
+    assert.match(held.failedReason, /at most 1 devices an hour/);
+    assert.deepEqual(await tenant.events(second, 'TaskQueued'), []);
+    // An hour later it is its turn.
+    stage.move(hourMs);
+    await held.promote();
+    assert.equal((await stage.settled('act-on-verdict', jobId)).returnvalue.outcome, 'transferred');
   });
 
   test('an action whose bundle is retired is a dead job with the refusal as its reason', async () => {

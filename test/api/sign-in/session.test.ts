@@ -290,6 +290,8 @@ test('a token is good for its portal alone', async () => {
     portal: 'self-service',
     address: '127.0.0.1',
     userAgent: null,
+    method: 'password',
+    vouched: false,
   });
   const caller = { token, address: '127.0.0.1' };
   assert.equal(await codeOf(clientOf(stage.api.url, token)), 'unauthenticated');

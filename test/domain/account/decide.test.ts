@@ -1,6 +1,7 @@
 /** Specifications of the account decider. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { hasSecondFactor } from '../../../domain/account/account.ts';
 import { accountDecider } from '../../../domain/account/decide.ts';
 import { casesOf, foldOn } from '../../support/given.ts';
 import { idOf } from '../../support/ids.ts';
@@ -14,6 +15,18 @@ const disabled = { type: 'AccountDisabled', data: {} } as const;
 
 const on = { type: 'AccountTotpEnabled', data: {} } as const;
 const reset = { type: 'AccountSecondFactorReset', data: {} } as const;
+
+const passkeyId = idOf('pky', 1);
+const added = { type: 'AccountPasskeyAdded', data: { passkeyId, name: 'Laptop' } } as const;
+const manyPasskeys = Array.from({ length: 20 }, (_, n) => ({
+  type: 'AccountPasskeyAdded' as const,
+  data: { passkeyId: idOf('pky', n + 1), name: 'Laptop' },
+}));
+
+const identity = { issuer: 'https://id.example', subject: 'ada' } as const;
+const another = { ...identity, subject: 'eve' } as const;
+const bound = { type: 'AccountIdentityBound', data: identity } as const;
+const moved = { issuer: 'https://new.example', subject: '17' } as const;
 
 const cases = casesOf(accountDecider, {
   CreateAccount: {
@@ -151,6 +164,99 @@ const cases = casesOf(accountDecider, {
     ],
     refuses: [{ given: [created], when: { type: 'RenewRecoveryCodes' }, refused: 'second-factor-off' }],
   },
+  AddPasskey: {
+    accepts: [{ given: [created], when: { type: 'AddPasskey', passkeyId, name: 'Laptop' }, events: [added] }],
+    refuses: [
+      { given: [], when: { type: 'AddPasskey', passkeyId, name: 'Laptop' }, refused: 'account-missing' },
+      {
+        given: [created, ...manyPasskeys],
+        when: { type: 'AddPasskey', passkeyId: idOf('pky', 99), name: 'Laptop' },
+        refused: 'too-many-passkeys',
+      },
+    ],
+  },
+  RenamePasskey: {
+    accepts: [
+      {
+        given: [created, added],
+        when: { type: 'RenamePasskey', passkeyId, name: 'Key ring' },
+        events: [{ type: 'AccountPasskeyRenamed', data: { passkeyId, name: 'Key ring' } }],
+      },
+    ],
+    refuses: [
+      {
+        given: [created],
+        when: { type: 'RenamePasskey', passkeyId, name: 'Key ring' },
+        refused: 'passkey-missing',
+        field: 'passkeyId',
+      },
+    ],
+  },
+  RemovePasskey: {
+    accepts: [
+      {
+        given: [created, added],
+        when: { type: 'RemovePasskey', passkeyId },
+        events: [{ type: 'AccountPasskeyRemoved', data: { passkeyId } }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'RemovePasskey', passkeyId }, refused: 'account-missing' }],
+  },
+  SuspectPasskey: {
+    accepts: [
+      {
+        given: [created, added],
+        when: { type: 'SuspectPasskey', passkeyId },
+        events: [{ type: 'AccountPasskeySuspected', data: { passkeyId } }],
+        again: 'every refusal of a copy is a fact of its own',
+      },
+    ],
+    refuses: [
+      {
+        given: [created],
+        when: { type: 'SuspectPasskey', passkeyId },
+        refused: 'passkey-missing',
+        field: 'passkeyId',
+      },
+    ],
+  },
+  BindAccountIdentity: {
+    accepts: [
+      { given: [created], when: { type: 'BindAccountIdentity', identity }, events: [bound] },
+      {
+        given: [created, bound],
+        when: { type: 'BindAccountIdentity', identity: moved },
+        events: [{ type: 'AccountIdentityBound', data: moved }],
+      },
+      {
+        given: [created, bound, { type: 'AccountIdentityUnbound', data: {} }],
+        when: { type: 'BindAccountIdentity', identity: another },
+        events: [{ type: 'AccountIdentityBound', data: another }],
+      },
+    ],
+    refuses: [
+      {
+        given: [created, bound],
+        when: { type: 'BindAccountIdentity', identity: another },
+        refused: 'identity-bound',
+      },
+      {
+        given: [created, disabled],
+        when: { type: 'BindAccountIdentity', identity },
+        refused: 'account-disabled',
+      },
+    ],
+  },
+  UnbindAccountIdentity: {
+    accepts: [
+      {
+        given: [created, bound],
+        when: { type: 'UnbindAccountIdentity' },
+        events: [{ type: 'AccountIdentityUnbound', data: {} }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'UnbindAccountIdentity' }, refused: 'account-missing' }],
+  },
   ResetSecondFactor: {
     accepts: [{ given: [created, on], when: { type: 'ResetSecondFactor' }, events: [reset] }],
     refuses: [{ given: [], when: { type: 'ResetSecondFactor' }, refused: 'account-missing' }],
@@ -164,6 +270,10 @@ test('an account whose second factor somebody else turned off is trusted from th
   const own = foldOn(accountDecider, accountDecider.initial, [created, { ...on, at }]);
   const foreign = foldOn(accountDecider, own, [{ ...reset, at }]);
   assert.ok(own.status !== 'none' && foreign.status !== 'none');
-  assert.deepEqual([own.secondFactor, own.trustedSince === at], [true, false]);
-  assert.deepEqual([foreign.secondFactor, foreign.trustedSince], [false, at]);
+  assert.deepEqual([hasSecondFactor(own), own.trustedSince === at], [true, false]);
+  assert.deepEqual([hasSecondFactor(foreign), foreign.trustedSince], [false, at]);
+  const withKey = foldOn(accountDecider, accountDecider.initial, [created, added]);
+  assert.ok(withKey.status !== 'none' && hasSecondFactor(withKey));
+  const without = foldOn(accountDecider, withKey, [{ ...reset, at }]);
+  assert.ok(without.status !== 'none' && !hasSecondFactor(without));
 });

@@ -105,6 +105,12 @@ const cases = casesOf(deviceDecider, {
         field: 'platform',
       },
       {
+        given: [registered, enrolled, unchecked, unenrolled],
+        when: enrol(),
+        refused: 'enrolment-used',
+        field: 'code',
+      },
+      {
         given: [registered, enrolled],
         when: enrol({ requestId: 'another' }),
         refused: 'device-already-enrolled',

@@ -34,6 +34,12 @@ const refused = {
 const limit = (devicesPerHour: number) => ({ kind: 'set-safeguard', devicesPerHour }) as const;
 const byItself = { type: 'DangerousActAllowed', data: { approvalId, actorId: ada, devices: 1 } } as const;
 
+const take = { type: 'TakeAutomaticAct', approvalId, now } as const;
+const taken = {
+  type: 'DangerousActAllowed',
+  data: { approvalId, actorId: 'compliance', devices: 1 },
+} as const;
+
 const cases = casesOf(safeguardDecider, {
   AskDangerousAct: {
     accepts: [
@@ -102,6 +108,23 @@ const cases = casesOf(safeguardDecider, {
         when: { type: 'RecordCarriedOut', approvalId },
         refused: 'approval-missing',
         field: 'approvalId',
+      },
+    ],
+  },
+  TakeAutomaticAct: {
+    accepts: [
+      { given: [], when: take, events: [taken] },
+      { given: [allowed(10)], when: take, events: [taken] },
+      { given: [allowed(9, at(11, 30), 'compliance')], when: take, events: [taken] },
+      { given: [allowed(10, at(10, 59), 'compliance')], when: take, events: [taken] },
+      { given: [{ ...taken, at: at(11, 30) }], when: take, events: [] },
+    ],
+    refuses: [
+      { given: [allowed(10, at(11, 30), 'compliance')], when: take, refused: 'approval-required' },
+      {
+        given: [{ type: 'SafeguardSet', data: { devicesPerHour: 0 } }],
+        when: take,
+        refused: 'approval-required',
       },
     ],
   },

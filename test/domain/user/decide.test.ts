@@ -11,6 +11,9 @@ const disabled = { type: 'UserDisabled', data: { reason: null } } as const;
 const removed = { type: 'UserRemoved', data: {} } as const;
 const ldap = { kind: 'ldap', dn: 'uid=ada,dc=example', guid: 'g1' } as const;
 
+const identity = { issuer: 'https://id.example', subject: 'ann' } as const;
+const bound = { type: 'UserIdentityBound', data: identity } as const;
+
 const cases = casesOf(userDecider, {
   CreateUser: {
     accepts: [{ given: [], when: { type: 'CreateUser', ...data }, events: [created] }],
@@ -89,6 +92,32 @@ const cases = casesOf(userDecider, {
       },
     ],
     refuses: [{ given: [], when: { type: 'EnableUser' }, refused: 'user-missing', field: 'userId' }],
+  },
+  BindUserIdentity: {
+    accepts: [{ given: [created], when: { type: 'BindUserIdentity', identity }, events: [bound] }],
+    refuses: [
+      {
+        given: [created, bound],
+        when: { type: 'BindUserIdentity', identity: { ...identity, subject: 'eve' } },
+        refused: 'identity-bound',
+      },
+      {
+        given: [created, disabled],
+        when: { type: 'BindUserIdentity', identity },
+        refused: 'user-disabled',
+        field: 'userId',
+      },
+    ],
+  },
+  UnbindUserIdentity: {
+    accepts: [
+      {
+        given: [created, bound],
+        when: { type: 'UnbindUserIdentity' },
+        events: [{ type: 'UserIdentityUnbound', data: {} }],
+      },
+    ],
+    refuses: [{ given: [], when: { type: 'UnbindUserIdentity' }, refused: 'user-missing', field: 'userId' }],
   },
   RemoveUser: {
     accepts: [{ given: [created], when: { type: 'RemoveUser', devices: 0 }, events: [removed] }],
