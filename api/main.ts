@@ -24,6 +24,7 @@ import { openDenials } from './denials.ts';
 import { deviceRoutes } from './device/main.ts';
 import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
+import type { MailExplainer } from './proxy/explain.ts';
 import { type FeedInfo, type RunningFeed, startFeed } from './proxy/main.ts';
 import { openDoor } from './sign-in/door.ts';
 
@@ -41,6 +42,8 @@ export interface RunningApi {
 export interface Extra {
   /** The projector, for /readyz; without it another process is taken to project. */
   readonly projections?: { state(): ProjectorState };
+  /** The EAS proxy's rules, for explainMailAccess. */
+  readonly explainMail?: MailExplainer;
 }
 
 const devicePrefix = '/device/v1/';
@@ -80,6 +83,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     issuers,
     stopping: stopping.signal,
     proxyFeed: () => feed,
+    explainMail: extra.explainMail,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),
     secure: tls !== undefined,

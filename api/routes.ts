@@ -9,6 +9,7 @@ import { eventFeedRoute } from './events/feed.ts';
 import { graphqlRoute } from './graphql/server.ts';
 import { proxyAskRoute } from './proxy/ask.ts';
 import { proxyFeedRoute } from './proxy/feed.ts';
+import { proxyStatusRoute } from './proxy/status.ts';
 import type { RouteDeclaration } from './route.ts';
 import { singleSignOnRoutes } from './sign-in/oidc/routes.ts';
 
@@ -18,6 +19,7 @@ export const routes: readonly RouteDeclaration[] = [
   eventFeedRoute,
   proxyFeedRoute,
   proxyAskRoute,
+  proxyStatusRoute,
   ...deviceRouteTable,
   ...singleSignOnRoutes,
   ...statusRoutes,

@@ -10,6 +10,8 @@ import { parseArgs } from 'node:util';
 import { type Embedded, startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
+import { benchProxy } from './proxy/main.ts';
+import { benchProxyTable } from './proxy/table.ts';
 import { benchSignIn } from './sign-in.ts';
 import { benchAppends } from './store/appends.ts';
 import { benchBackup } from './store/backup.ts';
@@ -24,6 +26,7 @@ const { values, positionals } = parseArgs({
   options: {
     seconds: { type: 'string', default: '3' },
     events: { type: 'string', default: '1000000' },
+    profile: { type: 'string' },
     tenants: { type: 'string', default: '10000' },
   },
 });
@@ -37,6 +40,8 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
     benchScavenge(embedded, durationMs, Math.min(300_000, Number(values.events))),
   'store-backup': (embedded) => benchBackup(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
+  proxy: () => benchProxy(durationMs),
+  'proxy-table': benchProxyTable,
   'sign-in': (embedded) => benchSignIn(embedded, durationMs),
   tenants: () => benchTenants(durationMs, Number(values.tenants)),
 };

@@ -2,11 +2,17 @@
  * `muster proxy`: the EAS proxy, a process of its own that reaches the server over HTTPS alone.
  */
 import { Command } from 'commander';
+import { systemClock } from '../platform/clock.ts';
 import { proxySettings, readConfig } from '../platform/config.ts';
+import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
-import type { ProxyConfig } from '../proxy/config.ts';
+import type { InstanceConfig, ProxyConfig } from '../proxy/config.ts';
 import { permissionAdvice, readProxyConfig } from '../proxy/config-file.ts';
+import { type Explanation, explain } from '../proxy/explain.ts';
+import { instanceDir, stateFileOf } from '../proxy/instance.ts';
 import * as proxy from '../proxy/main.ts';
+import { openServerKey } from '../proxy/server-key.ts';
+import { loadVerdicts } from '../proxy/state-file.ts';
 import { exportCommand, initCommand } from './proxy/set-up.ts';
 import { stopSignal } from './signals.ts';
 
@@ -41,6 +47,90 @@ const serve = async (options: Options): Promise<void> => {
   await running.stop();
 };
 
+interface ExplainOptions extends Options {
+  readonly deviceId: string;
+  readonly user: string;
+  readonly instance?: string;
+  readonly command?: string;
+  readonly userAgent?: string;
+  readonly json?: true;
+}
+
+/** What the running proxy says, asked on its admin listener. */
+const askRunning = async (
+  config: ProxyConfig,
+  { deviceId, user, instance, command, userAgent }: ExplainOptions,
+): Promise<Explanation> => {
+  const given = Object.entries({ deviceId, user, instance, command, userAgent });
+  const query = new URLSearchParams(
+    given.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+  );
+  const host = config.adminHost.includes(':') ? `[${config.adminHost}]` : config.adminHost;
+  const response = await fetch(`http://${host}:${config.adminPort}/explain?${query}`).catch(
+    (cause: unknown) => {
+      throw new MusterError('dependency-unavailable', 'no proxy answers on adminPort', { cause });
+    },
+  );
+  const body = (await response.json()) as Explanation & { readonly error?: string };
+  if (!response.ok) throw new MusterError('invalid-input', body.error ?? '', { field: 'instance' });
+  return body;
+};
+
+/** The instance that is meant: the one named, or the only one. */
+const instanceOf = ({ instances }: ProxyConfig, name: string | undefined): InstanceConfig => {
+  const found = name === undefined && instances.length === 1 ? instances[0] : named(instances, name);
+  if (found !== undefined) return found;
+  const names = instances.map((instance) => instance.name).join(', ');
+  throw new MusterError('invalid-input', `--instance must be one of ${names}`, { field: 'instance' });
+};
+
+const named = (instances: readonly InstanceConfig[], name: string | undefined): InstanceConfig | undefined =>
+  instances.find((instance) => instance.name === name);
+
+/** What a proxy that starts now would say, from the verdicts on disk. */
+const readState = async (
+  config: ProxyConfig,
+  { name }: InstanceConfig,
+  input: ExplainOptions,
+): Promise<Explanation> => {
+  const log = openLog({ level: 'error', name: 'proxy' });
+  const serverKey = openServerKey(instanceDir(config, name));
+  const { known } = await loadVerdicts(stateFileOf(config, name), serverKey, log, systemClock);
+  return explain({ maxAgeMs: config.maxAgeSeconds * 1000, known, clock: systemClock }, input);
+};
+
+const mark = (allow: boolean | null): string => (allow === null ? '  -  ' : allow ? 'allow' : 'DENY ');
+
+const explainCommand = (): Command =>
+  new Command('explain')
+    .description('Say which rule decides for a device and a user, and why. Asks the running proxy if it can.')
+    .requiredOption('--device-id <id>', 'EAS id of the device')
+    .requiredOption('--user <name>', 'user as the phone signs in')
+    .option('--instance <name>', 'instance of the proxy; needed when there are several')
+    .option('--command <name>', 'ActiveSync command (default: Sync)')
+    .option('--user-agent <text>', 'user agent of the mail app')
+    .option('--json', 'print JSON')
+    .configureHelp({ showGlobalOptions: true })
+    .action(async (_own: object, command: Command) => {
+      const options = command.optsWithGlobals<ExplainOptions>();
+      const { configFile } = readConfig(proxySettings, { configFile: options.config });
+      const config = readProxyConfig(configFile);
+      const instance = instanceOf(config, options.instance);
+      const isAsked = config.adminPort !== 0;
+      const said = isAsked
+        ? await askRunning(config, { ...options, instance: instance.name })
+        : await readState(config, instance, options);
+      if (options.json) return void process.stdout.write(`${JSON.stringify(said)}\n`);
+      const lines = said.opinions.map(
+        ({ rule, allow, reason }) => `  ${mark(allow)}  ${rule.padEnd(12)}${reason ?? ''}`,
+      );
+      process.stdout.write(
+        `${said.allow ? 'allowed' : 'refused'} by ${said.rule}: ${said.reason}\n` +
+          `(${isAsked ? 'the running proxy says so' : 'from the verdicts on disk; set adminPort to ask the running proxy'})\n` +
+          `${lines.join('\n')}\n`,
+      );
+    });
+
 /** The subcommand, for muster.ts. */
 export const proxyCommand = (): Command =>
   new Command('proxy')
@@ -48,4 +138,5 @@ export const proxyCommand = (): Command =>
     .option('--config <file>', 'its settings, YAML or JSON (MUSTER_PROXY_CONFIG)')
     .action(serve)
     .addCommand(initCommand())
-    .addCommand(exportCommand());
+    .addCommand(exportCommand())
+    .addCommand(explainCommand());

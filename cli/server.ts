@@ -12,6 +12,7 @@ import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
 import * as projections from '../projections/main.ts';
 import * as workers from '../workers/main.ts';
+import { explainMail } from './explain-mail.ts';
 import { announce, findRunning, withdraw } from './running.ts';
 
 /** A running server. `failed` resolves when a part of it cannot go on. */
@@ -53,7 +54,7 @@ export const startServer = async (config: ServerConfig, log: Logger): Promise<Ru
     const readSide = keep(await projections.start(config, deps));
     const operator = await bootstrapOperator(deps);
     const jobs = keep(await workers.start(config, deps));
-    const { url, proxyFeed } = keep(await api.start(config, deps, { projections: readSide }));
+    const { url, proxyFeed } = keep(await api.start(config, deps, { projections: readSide, explainMail }));
     announce(dataDir, {
       pid: process.pid,
       url,

@@ -263,7 +263,8 @@ export const serverSettings = {
     env: 'MUSTER_CACHED_AGGREGATES',
     schema: count(100, 10_000_000),
     default: '20000',
-    description: 'Folded aggregates kept in memory by each process.',
+    description:
+      'Folded aggregates kept in memory by each process: devices and what else changes often. Of tenants, policies, accounts and the like, up to 50,000 more are kept.',
   },
   workerConcurrency: {
     env: 'MUSTER_WORKER_CONCURRENCY',

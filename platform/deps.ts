@@ -10,6 +10,7 @@ import { openQueues, type QueueBackend } from './queue.ts';
 import { openSnapshots } from './snapshots.ts';
 import { openSql, type Sql } from './sql.ts';
 import { openUploads, type Uploads } from './uploads.ts';
+import { openWatch } from './watch.ts';
 
 export interface Deps {
   readonly log: Logger;
@@ -48,7 +49,8 @@ export const openDeps = async (
   const uploads = await openUploads(sql, clock);
   const snapshots = await openSnapshots(sql, log);
   const cachedAggregates = addresses.cachedAggregates ?? 20_000;
-  const handler = openHandler({ store, clock, snapshots, cachedAggregates });
+  const watch = openWatch({ store, clock, log });
+  const handler = openHandler({ store, clock, snapshots, watch, cachedAggregates });
   return {
     log,
     clock,
@@ -60,6 +62,7 @@ export const openDeps = async (
     uploads,
     async close() {
       await queues.close();
+      await watch.close();
       await store.close();
       await sql.end({ timeout: 5 });
     },

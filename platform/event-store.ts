@@ -2,6 +2,7 @@
  * EventStoreDB through its official client, isolated in this one file: append, read, follow.
  * Opened in each main.ts; called by platform/handle.ts (write side), projections/ and workers/ (followers).
  */
+import type { Readable } from 'node:stream';
 import {
   type AllStreamSubscription,
   ANY,
@@ -71,6 +72,8 @@ export interface StoredEvent {
 /** Part of the log in order. `position` is where to resume after this batch; `caughtUp` once it reached the end. */
 export interface Batch {
   readonly events: readonly StoredEvent[];
+  /** Streams that were deleted meanwhile. */
+  readonly deleted: readonly string[];
   readonly position: bigint;
   readonly caughtUp: boolean;
 }
@@ -96,11 +99,15 @@ export interface EventStore {
   readStream(stream: string, fromRevision: bigint): AsyncGenerator<StoredEvent>;
   /** Reads the log forwards after `afterPosition` to its present end, one tenant's events only when named. */
   readAll(options?: { afterPosition?: bigint; tenantId?: TenantId }): AsyncGenerator<StoredEvent>;
-  /** Follows the log after `afterPosition` for ever, in batches of at most `maxBatch`; ends when `signal` aborts. */
+  /**
+   * Follows the log after `afterPosition` for ever, in batches of at most `maxBatch`; ends when `signal` aborts. With
+   * `checkpoints`, `position` goes on while events of other categories pass, in batches without events.
+   */
   follow(options: {
     afterPosition?: bigint | undefined;
     categories: readonly string[];
     maxBatch?: number;
+    checkpoints?: boolean;
     signal: AbortSignal;
   }): AsyncGenerator<Batch>;
   /**
@@ -278,13 +285,31 @@ async function* readAll(
   }
 }
 
+/** How far a subscription with a filter has looked. */
+interface Checkpoint {
+  readonly checkpoint: bigint;
+}
+type Arrival = ResolvedEvent | Checkpoint;
+
+const isCheckpoint = (arrival: Arrival | undefined): arrival is Checkpoint =>
+  arrival !== undefined && 'checkpoint' in arrival;
+
+const batchOf = (arrivals: readonly Arrival[], caughtUp: boolean): Batch => {
+  const resolved = arrivals.filter((arrival): arrival is ResolvedEvent => !isCheckpoint(arrival));
+  const events = resolved.filter(isFact).map(decode);
+  const deleted = resolved.flatMap((one) => (one.event && !isFact(one) ? [one.event.streamId] : []));
+  const last = arrivals.at(-1);
+  const position = isCheckpoint(last) ? last.checkpoint : (events.at(-1)?.position ?? -1n);
+  return { events, deleted, position, caughtUp };
+};
+
 /** Drains a subscription into batches: whatever has arrived, up to `maxBatch`, never waiting for more. */
 async function* batches(
   subscription: AllStreamSubscription,
   maxBatch: number,
   signal: AbortSignal,
 ): AsyncGenerator<Batch> {
-  let arrived: ResolvedEvent[] = [];
+  let arrived: Arrival[] = [];
   let failure: unknown;
   let ended = false;
   let caughtUp = false;
@@ -294,8 +319,8 @@ async function* batches(
     ended = true;
     notify();
   };
-  subscription.on('data', (resolved: ResolvedEvent) => {
-    if (arrived.push(resolved) >= 4 * maxBatch) subscription.pause();
+  subscription.on('data', (arrival: Arrival) => {
+    if (arrived.push(arrival) >= 4 * maxBatch) subscription.pause();
     notify();
   });
   subscription.on('caughtUp', () => {
@@ -315,13 +340,8 @@ async function* batches(
         const taken = arrived.slice(0, maxBatch);
         arrived = arrived.slice(maxBatch);
         if (subscription.isPaused() && arrived.length < maxBatch) subscription.resume();
-        const events = taken.filter(isFact).map(decode);
         announced ||= caughtUp && arrived.length === 0;
-        yield {
-          events,
-          position: events.at(-1)?.position ?? -1n,
-          caughtUp: caughtUp && arrived.length === 0,
-        };
+        yield batchOf(taken, caughtUp && arrived.length === 0);
       } else if (failure !== undefined) throw failure;
       else if (ended)
         throw new MusterError('dependency-unavailable', 'the event store ended the subscription');
@@ -336,11 +356,23 @@ async function* batches(
   }
 }
 
+/**
+ * Options that tell how far the subscription has looked, about every 32 events. Among the events, where it belongs:
+ * the callback runs ahead of those that were received but not yet read.
+ */
+const toldCheckpoints = {
+  maxSearchWindow: 32,
+  checkpointInterval: 1,
+  checkpointReached: (subscription: AllStreamSubscription, { commit }: { readonly commit: bigint }) => {
+    (subscription as Readable).push({ checkpoint: commit } satisfies Checkpoint);
+  },
+};
+
 async function* follow(
   client: EventStoreDBClient,
   options: Parameters<EventStore['follow']>[0],
 ): AsyncGenerator<Batch> {
-  const { afterPosition, categories, maxBatch = 500, signal } = options;
+  const { afterPosition, categories, maxBatch = 500, checkpoints = false, signal } = options;
   const subscription = client.subscribeToAll({
     fromPosition:
       afterPosition === undefined || afterPosition < 0n
@@ -348,7 +380,7 @@ async function* follow(
         : { commit: afterPosition, prepare: afterPosition },
     filter: streamNameFilter({
       prefixes: categories.map((category) => `${category}-`),
-      checkpointInterval: 100,
+      ...(checkpoints ? toldCheckpoints : { checkpointInterval: 100 }),
     }),
   });
   try {

@@ -17,6 +17,7 @@ import { MusterError } from './errors.ts';
 import { type Actor, type EventStore, type NewEvent, streamName } from './event-store.ts';
 import { eventId } from './new-id.ts';
 import type { SnapshotStore } from './snapshots.ts';
+import { isWatched, type Mark, type Proof, type Watch } from './watch.ts';
 
 /** The cause of a command: who, for which request (`correlationId`), because of which event or request. */
 export interface Cause {
@@ -64,7 +65,12 @@ interface Entry {
   snapshotRevision: bigint;
   /** ms since the epoch of the last proof that the state was current. */
   provenAt: number;
+  /** What proves it from then on, for as long as no change is seen. */
+  watched?: Proof | undefined;
 }
+
+const provenAt = (entry: Entry): number =>
+  Math.max(entry.provenAt, entry.watched?.provenAt ?? Number.NEGATIVE_INFINITY);
 
 /**
  * The event as it will be read back. One that its own schema rejects is never appended: it would stop every
@@ -86,17 +92,32 @@ const readableEvent = <Event extends AnyEvent>(
 const conflictTries = 8;
 /** A snapshot is stored whenever an aggregate has this many events more than its last one, unless its decider says. */
 const usualSnapshotEvery = 100;
-type Snapshotted = Pick<Decider<unknown, never, AnyEvent>, 'stateVersion' | 'snapshotEvery'>;
+type Snapshotted = Pick<Decider<unknown, never, AnyEvent>, 'events' | 'stateVersion' | 'snapshotEvery'>;
 
-/** Makes the write side over a log; `cachedAggregates` bounds its memory. */
+/** States of watched categories kept by default: apart, so that many devices do not push their tenants out. */
+const usualCachedReferences = 50_000;
+
+/** Makes the write side over a log; `cachedAggregates` and `cachedReferences` bound its memory. */
 export const openHandler = (deps: {
   store: EventStore;
   clock: Clock;
   snapshots: SnapshotStore;
+  watch?: Watch;
   cachedAggregates?: number;
+  cachedReferences?: number;
 }): Handler => {
-  const { store, clock, snapshots } = deps;
-  const cache = new LRUCache<string, Entry>({ max: deps.cachedAggregates ?? 20_000 });
+  const { store, clock, snapshots, watch } = deps;
+  const aggregates = new LRUCache<string, Entry>({ max: deps.cachedAggregates ?? 20_000 });
+  const references = new LRUCache<string, Entry>({ max: deps.cachedReferences ?? usualCachedReferences });
+  const cacheOf = ({ events }: { readonly events: Pick<EventCatalogue, 'category'> }) =>
+    isWatched(events.category) ? references : aggregates;
+  watch?.onChange((stream, revision) => {
+    const entry = references.peek(stream);
+    if (revision === 'deleted') references.delete(stream);
+    // What is known of it stays, so that only what is new is read.
+    else if (entry && entry.revision < revision)
+      references.set(stream, { ...entry, provenAt: Number.NEGATIVE_INFINITY, watched: undefined });
+  });
   /** Commands on one stream run one after another within this process, so that they never conflict here. */
   const tails = new Map<string, Promise<unknown>>();
   /** Reads of streams under way, and since when (ms since the epoch). */
@@ -106,6 +127,8 @@ export const openHandler = (deps: {
     decider: Decider<State, never, Event>,
     stream: string,
   ): Promise<Entry> => {
+    const cache = cacheOf(decider);
+    const mark = watch?.mark();
     const known = cache.get(stream) ?? (await snapshots.find(stream, decider.stateVersion));
     let state = (known?.state ?? decider.initial) as State;
     let revision = known?.revision ?? -1n;
@@ -121,13 +144,15 @@ export const openHandler = (deps: {
       cache.delete(stream);
       return { state: decider.initial, revision: -1n, snapshotRevision: -1n, provenAt: clock() };
     }
-    return remember(decider, stream, { state, revision, snapshotRevision, provenAt: clock() });
+    return remember(decider, stream, { state, revision, snapshotRevision, provenAt: clock() }, mark);
   };
 
+  /** Keeps a state that was found, or made, since `mark`. */
   const remember = (
-    { stateVersion, snapshotEvery = usualSnapshotEvery }: Snapshotted,
+    { events, stateVersion, snapshotEvery = usualSnapshotEvery }: Snapshotted,
     stream: string,
     entry: Entry,
+    mark: Mark | undefined,
   ): Entry => {
     if (entry.revision - entry.snapshotRevision >= BigInt(snapshotEvery)) {
       entry.snapshotRevision = entry.revision;
@@ -135,6 +160,9 @@ export const openHandler = (deps: {
     }
     // Absence is not remembered: requests about ids that never existed must not push real aggregates out.
     if (entry.revision < 0n) return entry;
+    entry.watched =
+      mark && isWatched(events.category) ? watch?.covers(mark, stream, entry.revision) : undefined;
+    const cache = cacheOf({ events });
     const newer = cache.get(stream);
     if (!newer || newer.revision <= entry.revision) cache.set(stream, entry);
     return entry;
@@ -164,6 +192,7 @@ export const openHandler = (deps: {
     cause: Cause,
   ): Promise<Handled<State, Event> | Refusal> => {
     const stream = streamName(decider.events.category, target.tenantId, target.id);
+    const cache = cacheOf(decider);
     let cached = cache.get(stream);
     for (let tries = 0; tries < conflictTries; ) {
       const fresh = cached === undefined;
@@ -197,6 +226,7 @@ export const openHandler = (deps: {
           },
         }),
       );
+      const mark = watch?.mark();
       const appended = await store.append(stream, events, entry.revision).catch((error: unknown) => {
         cache.delete(stream);
         throw error;
@@ -211,13 +241,10 @@ export const openHandler = (deps: {
         (folded, event) => decider.evolve(folded, { ...event, at } as Fact<Event>),
         entry.state as State,
       );
-      remember(decider, stream, {
-        state,
-        revision: appended.revision,
-        snapshotRevision: entry.snapshotRevision,
-        provenAt: clock(),
-      });
-      return { state, revision: appended.revision, events: decided, position: appended.position };
+      const { revision } = appended;
+      const { snapshotRevision } = entry;
+      remember(decider, stream, { state, revision, snapshotRevision, provenAt: clock() }, mark);
+      return { state, revision, events: decided, position: appended.position };
     }
     throw new MusterError('too-busy', `${stream} changed under ${conflictTries} attempts`);
   };
@@ -242,8 +269,10 @@ export const openHandler = (deps: {
     async load(decider, target, options = {}) {
       const stream = streamName(decider.events.category, target.tenantId, target.id);
       const maxAgeMs = options.maxAgeMs ?? 0;
-      const cached = cache.get(stream);
-      if (cached && clock() - cached.provenAt < maxAgeMs)
+      const { category } = decider.events;
+      if (maxAgeMs > 0 && isWatched(category)) watch?.wake();
+      const cached = cacheOf(decider).get(stream);
+      if (cached && clock() - provenAt(cached) < maxAgeMs)
         return { state: cached.state as never, revision: cached.revision };
       const entry = await readOnce(decider as unknown as Decider<unknown, never, AnyEvent>, stream, maxAgeMs);
       return { state: entry.state as never, revision: entry.revision };

@@ -127,20 +127,18 @@ export const mailVerdictsSince = (
       where changed_position > ${position.toString()}::bigint order by changed_position limit ${limit}`,
   );
 
-/** Verdicts on the devices of an EAS id, whatever its case; usually one. */
+/** Verdicts on the devices that present this EAS id, without regard to case; a handful at most. */
 export const mailVerdictsOfEasId = (
   sql: Sql,
   tenantId: TenantId,
   easDeviceId: string,
-  limit: number,
 ): Promise<readonly MailVerdictRow[]> =>
   asTenant(
     sql,
     tenantId,
     (tx) => tx<MailVerdictRow[]>`
       select ${tx.unsafe(columns)} from read.mail_verdicts
-      where upper(eas_device_id) = ${easDeviceId.toUpperCase()}
-      order by changed_position desc limit ${limit}`,
+      where upper(eas_device_id) = ${easDeviceId.toUpperCase()} order by changed_position desc limit 20`,
   );
 
 /** All verdicts of the tenant by device id, for a proxy's first snapshot. */

@@ -1,6 +1,6 @@
 /**
  * One batch of the feed, as it comes from the server and as it lies on disk. Called by receive.ts, state-file.ts and
- * ask.ts. docs/reference/proxy-feed.md says what each field is for.
+ * ask.ts. docs/proxy-feed.md says what each field is for.
  */
 import { z } from 'zod';
 import type { Table, Verdict } from './table.ts';

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { MusterError } from '../platform/errors.ts';
 import { isLoopback } from '../platform/listening.ts';
+import { accessLogSettings } from './access-log.ts';
 import { file, type InstanceConfig, instanceSchema, oneTrust, pin, port, url } from './instance-config.ts';
 
 export type { InstanceConfig } from './instance-config.ts';
@@ -56,8 +57,8 @@ export const proxyShape = {
     .string()
     .refine(isLoopback, 'must be a loopback address')
     .default('127.0.0.1')
-    .describe('Address of `/healthz`; loopback only.'),
-  adminPort: port.default(0).describe('Port of `/healthz`; 0 switches it off.'),
+    .describe('Address of `/healthz`, `/readyz`, `/metrics` and `/explain`; loopback only.'),
+  adminPort: port.default(0).describe('Port of the same; 0 switches them off.'),
   maxAgeSeconds: z.coerce
     .number()
     .int()
@@ -73,15 +74,15 @@ export const proxyShape = {
     .max(3_600)
     .default(5)
     .describe('Time (s) that requests in flight are given to finish when the proxy is told to stop.'),
-  log: z
-    .strictObject({
+  log: accessLogSettings
+    .extend({
       level: z
         .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
         .default('info')
-        .describe('Least severe level that is logged.'),
+        .describe('Least severe level of the process’s own log on standard error.'),
     })
-    .default({ level: 'info' })
-    .describe('The log.'),
+    .prefault({})
+    .describe('What is logged, and where to.'),
   instances: z
     .array(instanceSchema)
     .min(1)

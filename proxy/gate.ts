@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
+import type { AccessEntry } from './access-log.ts';
 import type { Ask } from './ask.ts';
 import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
@@ -17,6 +18,7 @@ import { type Forwarding, forward } from './forward.ts';
 import { hasBody, type ReadHeaders, readHeaders, requestHeaders } from './headers.ts';
 import type { HeldRequests } from './held.ts';
 import type { Decision, Question } from './question.ts';
+import { device as unknownDevice } from './rules/device.ts';
 import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
 import { peekBytes, rootCommand } from './wbxml.ts';
@@ -33,7 +35,12 @@ export interface GateParts {
   readonly clock: Clock;
   /** Asks the server about a device that is not known. */
   readonly ask: Ask;
+  /** Told of every request once it is over. */
+  readonly observe: (entry: AccessEntry) => void;
 }
+
+/** What a question is made of besides the request. */
+export type QuestionParts = Pick<GateParts, 'known' | 'clock' | 'maxAgeMs'>;
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
 const bodyIdleMs = 120_000;
@@ -69,7 +76,9 @@ export const openGate =
     const reading = read(req, res, expectsContinue);
     walk(parts, reading).catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
-      refuse(reading, { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' });
+      const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
+      refuse(reading, failed);
+      logRequest(parts, reading, failed, null);
     });
   };
 
@@ -91,8 +100,11 @@ const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolea
 
 const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
   const peeked = needsPeek(reading) ? await peek(reading) : null;
-  const decideNow = () => decide(ask(parts, reading, peeked?.command ?? null));
-  const decision = await decideOrAsk(parts, reading, decideNow);
+  const decideNow = () => decide(questionOf(parts, reading, peeked?.command ?? null));
+  const first = decideNow();
+  // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
+  const decision =
+    first.rule === unknownDevice.name ? await askFirst(parts, reading, first, decideNow) : first;
   if (!decision.allow || 'unreadable' in reading.eas) {
     refuse(reading, decision);
     return logRequest(parts, reading, decision, null);
@@ -109,24 +121,22 @@ const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
 };
 
 /** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */
-const decideOrAsk = async (
-  { ask: askServer }: GateParts,
+const askFirst = async (
+  { ask }: GateParts,
   { eas, credential, socket }: Reading,
+  refusal: Decision,
   decideNow: () => Decision,
 ): Promise<Decision> => {
-  const decision = decideNow();
-  if (decision.allow || decision.rule !== 'device') return decision;
   const who = { user: credential.user, address: socket.remoteAddress ?? '' };
-  return (await askServer(easKeys(eas), who)) ? decideNow() : decision;
+  return (await ask(easKeys(eas), who)) ? decideNow() : refusal;
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
-const ask = (
-  { maxAgeMs, known, clock }: GateParts,
-  reading: Reading,
+export const questionOf = (
+  { maxAgeMs, known, clock }: QuestionParts,
+  { method, headers, eas, credential }: Pick<Reading, 'method' | 'headers' | 'eas' | 'credential'>,
   bodyCommand: string | null,
 ): Question => {
-  const { method, headers, eas, credential } = reading;
   const keys = easKeys(eas);
   return {
     method,
@@ -283,23 +293,38 @@ const linger = (socket: Socket, res: ServerResponse): void => {
   socket.once('close', () => clearTimeout(timer));
 };
 
-const logRequest = ({ log }: GateParts, reading: Reading, decision: Decision, fault: string | null): void => {
+/** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */
+const carried = new WeakMap<Socket, { bytesIn: number; bytesOut: number }>();
+const takeCarried = (socket: Socket): { bytesIn: number; bytesOut: number } => {
+  const before = carried.get(socket);
+  const now = { bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
+  carried.set(socket, now);
+  return { bytesIn: now.bytesIn - (before?.bytesIn ?? 0), bytesOut: now.bytesOut - (before?.bytesOut ?? 0) };
+};
+
+const logRequest = (
+  { observe, instance }: GateParts,
+  reading: Reading,
+  decision: Decision,
+  fault: string | null,
+): void => {
   const { eas, credential, res, socket, method, startedAt } = reading;
   const request = 'unreadable' in eas ? null : eas;
-  log.info(
-    {
-      user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
-      deviceId: request?.deviceId ?? null,
-      cmd: request?.command ?? null,
-      method,
-      decision: decision.allow ? 'allow' : 'deny',
-      rule: decision.rule,
-      reason: decision.reason,
-      status: res.headersSent ? res.statusCode : null,
-      durationMs: Math.round(performance.now() - startedAt),
-      remote: socket.remoteAddress ?? null,
-      ...(fault === null ? {} : { fault }),
-    },
-    'request',
-  );
+  const { bytesIn, bytesOut } = takeCarried(socket);
+  observe({
+    instance: instance.name,
+    client: socket.remoteAddress ?? null,
+    method,
+    cmd: request?.command ?? null,
+    user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
+    deviceId: request?.deviceId ?? null,
+    decision: decision.allow ? 'allow' : 'deny',
+    rule: decision.rule,
+    reason: decision.reason,
+    status: res.headersSent ? res.statusCode : null,
+    durationMs: Math.round(performance.now() - startedAt),
+    bytesIn,
+    bytesOut,
+    fault,
+  });
 };

@@ -1,6 +1,6 @@
 /**
  * Who an instance of the proxy is: a key and a certificate that signs itself, `identity.key` and `identity.crt` in its
- * state folder. The operator registers the certificate in Muster; TLS then proves the key. Called by `muster proxy init`
+ * state folder. The operator registers the certificate in Muster; TLS then proves the key. Called by `muster proxy export`
  * and by instance.ts.
  */
 import { X509Certificate } from 'node:crypto';

@@ -11,13 +11,17 @@ import { type Health, healthOf } from './admin.ts';
 import { openAsk } from './ask.ts';
 import { loadCertificate, readNamed } from './certificate.ts';
 import type { InstanceConfig, ProxyConfig } from './config.ts';
+import { type ExplainInput, type Explanation, explain } from './explain.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
 import { type Identity, readIdentity } from './identity.ts';
 import { close, listen, openListener } from './listener.ts';
+import type { InstanceFigures } from './metrics.ts';
+import { figuresOf, type Operations } from './operations.ts';
 import { keepCertificate } from './reload.ts';
+import type { ReportTiming } from './report.ts';
 import { openServerKey } from './server-key.ts';
 import { openStaleLog } from './stale-log.ts';
 import { loadVerdicts, openStateFile } from './state-file.ts';
@@ -30,7 +34,10 @@ export interface InstanceParts {
   readonly index: number;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly operations: Pick<Operations, 'observe' | 'reportTo'>;
   readonly timing?: Partial<FeedTiming> | undefined;
+  readonly reportTiming?: Partial<ReportTiming> | undefined;
+  readonly recheckMs?: number | undefined;
 }
 
 /** An instance that accepts requests. */
@@ -38,6 +45,9 @@ export interface RunningInstance {
   readonly name: string;
   readonly port: number;
   readonly health: () => Health;
+  readonly figures: () => InstanceFigures;
+  /** What would be decided now, and why. */
+  readonly explain: (input: ExplainInput) => Explanation;
   /** Reads the certificate again; the old one stays when the new one cannot be used. */
   readonly reload: () => Promise<void>;
   /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
@@ -45,7 +55,7 @@ export interface RunningInstance {
 }
 
 /** How often held requests are decided again for no other reason than time: the table may have become stale. */
-const recheckMs = 30_000;
+const defaultRecheckMs = 30_000;
 
 /** Where an instance keeps its identity, its verdicts and its other keys. */
 export const instanceDir = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
@@ -62,15 +72,19 @@ const openServer = (config: ProxyConfig, identity: Identity): Agent => {
   });
 };
 
+/** The file of its verdicts. */
+export const stateFileOf = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
+  join(instanceDir(config, name), 'verdicts');
+
 /** Starts one. Throws `config-invalid` when a file cannot be read or its address cannot be listened on. */
 export const startInstance = async (parts: InstanceParts): Promise<RunningInstance> => {
-  const { config, index, clock } = parts;
+  const { config, index, clock, operations } = parts;
   const instance = config.instances[index] as InstanceConfig;
   const log = parts.log.child({ instance: instance.name });
   const fieldOf = (setting: string): string => `instances[${index}].${setting}`;
   const folder = instanceDir(config, instance.name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const stateFile = join(folder, 'verdicts');
+  const stateFile = stateFileOf(config, instance.name);
   const shown =
     instance.tls === undefined
       ? undefined
@@ -88,9 +102,10 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   });
   const maxAgeMs = config.maxAgeSeconds * 1000;
   const { serverUrl, allowAnyServerCertificate } = config;
+  const { observe } = operations;
   const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
-  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, ask });
-  const server = openListener(shown?.options, gate, log);
+  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, ask, observe });
+  const server = openListener(shown?.options, gate, { instance: instance.name, log, observe });
   const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
   const kept =
     instance.tls === undefined || shown === undefined
@@ -122,11 +137,13 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     ...healthOf(known, clock(), maxAgeMs, !allowAnyServerCertificate),
     ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
   });
+  const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
+  const reporter = operations.reportTo({ serverUrl, agent, figures, timing: parts.reportTiming });
   const sayStale = openStaleLog(log);
   const recheck = setInterval(() => {
     held.recheck();
     sayStale(health());
-  }, recheckMs);
+  }, parts.recheckMs ?? defaultRecheckMs);
   if (instance.backend.allowAnyCertificate)
     log.warn('the certificate of the mail server is not verified: whoever answers gets the passwords');
   log.info(
@@ -147,10 +164,19 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     clearTimeout(drain);
     clearInterval(sweep);
     await backend.destroy();
+    await reporter.stop();
     await agent.destroy();
     await journal.close();
   };
-  return { name: instance.name, port, stop, health, reload: async () => kept?.reload() };
+  return {
+    name: instance.name,
+    port,
+    stop,
+    health,
+    figures,
+    explain: (input) => explain({ known, clock, maxAgeMs }, input),
+    reload: async () => kept?.reload(),
+  };
 };
 
 const endLongPolls = (held: HeldRequests): void => {

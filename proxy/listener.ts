@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
 import { MusterError } from '../platform/errors.ts';
 import type { Logger } from '../platform/log.ts';
+import type { AccessEntry } from './access-log.ts';
 import type { Gate } from './gate.ts';
 
 const limits: ServerOptions = {
@@ -25,8 +26,19 @@ const limits: ServerOptions = {
   insecureHTTPParser: false,
 };
 
+export interface ListenerParts {
+  readonly log: Logger;
+  readonly instance: string;
+  /** Told of requests that never reach the gate. */
+  readonly observe: (entry: AccessEntry) => void;
+}
+
 /** A server that is not listening yet; over TLS when there is a context for it. */
-export const openListener = (tls: TlsOptions | undefined, gate: Gate, log: Logger): Server => {
+export const openListener = (
+  tls: TlsOptions | undefined,
+  gate: Gate,
+  { log, observe, instance }: ListenerParts,
+): Server => {
   const server =
     tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' });
   server.timeout = 0;
@@ -42,11 +54,13 @@ export const openListener = (tls: TlsOptions | undefined, gate: Gate, log: Logge
     };
   server.on('request', handle(false));
   server.on('checkContinue', handle(true));
-  server.on('connect', (_req: unknown, socket: Duplex) => refuseRaw(socket, '403 Forbidden', 'method', log));
+  server.on('connect', (_req: unknown, socket: Duplex) =>
+    refuseRaw(socket, '403 Forbidden', 'method', { instance, observe }),
+  );
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // Half an answer is on the wire already: another one in its middle could be taken for the mail server's.
     if ((busy.get(socket) ?? 0) > 0) return void socket.destroy();
-    refuseRaw(socket, statusOf(error), 'protocol', log, error.code);
+    refuseRaw(socket, statusOf(error), 'protocol', { instance, observe }, error.code);
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException) =>
     log.debug({ reason: error.code }, 'a TLS handshake failed'),
@@ -60,19 +74,31 @@ const statusOf = (error: NodeJS.ErrnoException): string => {
 };
 
 /** Answers on a socket whose request could not be read, and closes it. */
-const refuseRaw = (socket: Duplex, status: string, rule: string, log: Logger, problem?: string): void => {
+const refuseRaw = (
+  socket: Duplex,
+  status: string,
+  rule: string,
+  { instance, observe }: Omit<ListenerParts, 'log'>,
+  problem?: string,
+): void => {
   socket.on('error', () => {});
-  const remote = 'remoteAddress' in socket ? socket.remoteAddress : null;
-  log.info(
-    {
-      decision: 'deny',
-      rule,
-      reason: problem ?? 'only POST and OPTIONS are served',
-      status: Number(status.slice(0, 3)),
-      remote,
-    },
-    'request',
-  );
+  const client = 'remoteAddress' in socket ? (socket as Socket).remoteAddress : null;
+  observe({
+    instance,
+    client: client ?? null,
+    method: null,
+    cmd: null,
+    user: null,
+    deviceId: null,
+    decision: 'deny',
+    rule,
+    reason: problem ?? 'only POST and OPTIONS are served',
+    status: Number(status.slice(0, 3)),
+    durationMs: 0,
+    bytesIn: 'bytesRead' in socket ? (socket as Socket).bytesRead : 0,
+    bytesOut: 0,
+    fault: null,
+  });
   if (!socket.writable) return void socket.destroy();
   socket.end(
     `HTTP/1.1 ${status}\r\nX-Muster-Reason: ${rule}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,

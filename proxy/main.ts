@@ -1,19 +1,24 @@
 /**
- * Starts and stops `muster proxy`, the ActiveSync gate: all its instances and what they share, which is the clock, the log
- * and the health endpoint. Called by cli/.
+ * Starts and stops `muster proxy`, the ActiveSync gate: all its instances and what they share, which is the clock, the
+ * logs, the metrics and the admin listener. Called by cli/.
  */
 import { type Clock, systemClock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
-import { openAdmin, overallHealth, type ProxyHealth } from './admin.ts';
+import { openAdmin, overallHealth, type ProxyHealth, readinessOf } from './admin.ts';
 import type { ProxyConfig } from './config.ts';
 import type { FeedTiming } from './feed.ts';
 import { type RunningInstance, startInstance } from './instance.ts';
 import { close, listen } from './listener.ts';
+import { openOperations } from './operations.ts';
+import type { ReportTiming } from './report.ts';
 
 export interface ProxyDeps {
   readonly log: Logger;
   readonly clock?: Clock;
   readonly timing?: Partial<FeedTiming>;
+  readonly reportTiming?: Partial<ReportTiming>;
+  /** How often held requests are decided again because time passes. */
+  readonly recheckMs?: number;
 }
 
 /** A proxy that accepts requests. */
@@ -22,7 +27,7 @@ export interface RunningProxy {
   readonly instances: readonly RunningInstance[];
   /** Null when there is no admin listener. */
   readonly adminPort: number | null;
-  /** Reads the certificates of all instances again. */
+  /** Reads the certificates of all instances again and opens the access log anew, after somebody moved its file away. */
   readonly reload: () => Promise<void>;
   /** Stops every instance as instance.ts says. */
   readonly stop: () => Promise<void>;
@@ -35,26 +40,52 @@ export interface RunningProxy {
  * be listened on, and leaves nothing open then. Does not wait for the server: without verdicts it refuses.
  */
 export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> => {
-  const { log, clock = systemClock, timing } = deps;
+  const { log, clock = systemClock, ...waits } = deps;
   if (config.allowAnyServerCertificate)
     log.warn('the certificate of the Muster server is not verified: whoever answers decides who gets mail');
   const instances: RunningInstance[] = [];
-  const stopInstances = async () => void (await Promise.all(instances.map((instance) => instance.stop())));
+  const operations = openOperations({
+    log,
+    clock,
+    settings: config.log,
+    instances: () => instances.map(({ figures }) => figures()),
+  });
+  const stopAll = async (): Promise<void> => {
+    await Promise.all(instances.map((instance) => instance.stop()));
+    await operations.stop();
+  };
   try {
     for (const index of config.instances.keys())
-      instances.push(await startInstance({ config, index, clock, log, timing }));
+      instances.push(await startInstance({ config, index, clock, log, operations, ...waits }));
     const health = () => overallHealth(instances.map(({ name, health: own }) => [name, own()]));
-    const admin = openAdmin(health);
+    let isDraining = false;
+    const admin = openAdmin({
+      health,
+      readiness: () => {
+        const each = instances.map(({ name, health: own }) => readinessOf(name, own(), isDraining));
+        return { ready: each.every(({ ready }) => ready), instances: each };
+      },
+      metrics: operations.metrics,
+      explain: (wanted, input) => {
+        const only = instances.length === 1 ? instances[0] : undefined;
+        const asked = wanted === null ? only : instances.find(({ name }) => name === wanted);
+        return asked?.explain(input);
+      },
+    });
     const adminPort =
       config.adminPort === 0 ? null : await listen(admin, config.adminHost, config.adminPort, 'adminPort');
     const stop = async (): Promise<void> => {
-      await stopInstances();
+      isDraining = true;
+      await stopAll();
       if (adminPort !== null) await close(admin);
     };
-    const reload = async () => void (await Promise.all(instances.map((instance) => instance.reload())));
+    const reload = async (): Promise<void> => {
+      operations.reopenLog();
+      await Promise.all(instances.map((instance) => instance.reload()));
+    };
     return { instances, adminPort, reload, stop, health };
   } catch (error) {
-    await stopInstances();
+    await stopAll();
     throw error;
   }
 };

@@ -6,8 +6,8 @@
  * line that a crash cut short is dropped. Anything else that is not as the server signed it makes the file count as none:
  * nobody is allowed until the server has been heard.
  */
-import { closeSync, createReadStream, fdatasync, fsync, openSync, writeSync } from 'node:fs';
-import { open, rename, stat, truncate } from 'node:fs/promises';
+import { closeSync, createReadStream, fdatasync, fsync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Clock } from '../platform/clock.ts';
@@ -62,7 +62,6 @@ const checkOrder = (batch: Batch, known: KnownVerdicts, isWhole: boolean): void 
 
 const readVerdicts = async (file: string, serverKey: ServerKey, clock: Clock): Promise<Loaded> => {
   const known = nothingKnown();
-  const { size } = await stat(file);
   const key = serverKey.key();
   if (key === null) throw new Error('the server’s signing key is not known');
   let snapshotBytes = 0;
@@ -82,7 +81,6 @@ const readVerdicts = async (file: string, serverKey: ServerKey, clock: Clock): P
     if (batch.snapshot === 'last') snapshotBytes = readBytes;
   }
   if (snapshotBytes === 0) throw new Error('the snapshot is not complete');
-  if (readBytes < size) await truncate(file, readBytes);
   return { known, snapshotBytes, changesBytes: readBytes - snapshotBytes };
 };
 
@@ -101,10 +99,19 @@ const syncAfterMs = 500;
 const leastChangesBytes = 4 * 1024 * 1024;
 const retryMs = 60_000;
 
+/** Opens the file again after what is whole in it; null when there is none to go on with. */
+const reopen = (file: string, { snapshotBytes, changesBytes }: Loaded): number | null => {
+  if (snapshotBytes === 0) return null;
+  const fd = openSync(file, 'a', 0o600);
+  // What a crash cut short. Only the writer may: `muster proxy explain` reads while a line is being written.
+  ftruncateSync(fd, snapshotBytes + changesBytes);
+  return fd;
+};
+
 /** Opens the file that `loaded` came from, to go on with it. */
 export const openStateFile = (file: string, loaded: Loaded, log: Logger, clock: Clock): StateFile => {
   let { snapshotBytes, changesBytes } = loaded;
-  let main = loaded.snapshotBytes > 0 ? openSync(file, 'a', 0o600) : null;
+  let main = reopen(file, loaded);
   let beside: { readonly fd: number; readonly path: string; bytes: number } | null = null;
   let turn = 0;
   let failedAt: number | null = null;

@@ -128,11 +128,18 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
       instances: [instance],
     };
     writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
-    const made = startCommand(['proxy', 'init', '--config', configFile]);
-    assert.equal(await made.ended, 0, made.errors());
     const exported = startCommand(['proxy', 'export', '--config', configFile]);
     assert.equal(await exported.ended, 0, exported.errors());
     await registerProxy(contoso, 'Gate', exported.output());
+    const [, sha256] = /^Instance "gate": SHA-256 ([0-9a-f]{64})$/m.exec(exported.errors()) ?? [];
+    const registered = await client.graphql<{ proxies: { nodes: object[] } }>(
+      '{ proxies { nodes { name certificateSha256 status } } }',
+      {},
+      contoso.token,
+    );
+    assert.deepEqual(registered.proxies.nodes, [
+      { name: 'Gate', certificateSha256: sha256, status: 'ACTIVE' },
+    ]);
     proxy = startCommand(['proxy', '--config', configFile]);
     const proxyUrl = (await proxy.line(/listens on (\S+)/))[1] as string;
     const ask = (user: string, id: string) => askForMail(proxyUrl, user, id);

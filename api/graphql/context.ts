@@ -9,6 +9,7 @@ import type { ProjectionWaiter } from '../../projections/await.ts';
 import type { AccountCredential, Credential, Credentials, Member, UserCredential } from '../credentials.ts';
 import type { DeadJobs } from '../dead-jobs.ts';
 import type { Denials } from '../denials.ts';
+import type { MailExplainer } from '../proxy/explain.ts';
 import type { FeedInfo } from '../proxy/main.ts';
 import type { Browser } from '../sign-in/browser.ts';
 import type { Door } from '../sign-in/door.ts';
@@ -25,6 +26,8 @@ export interface ApiContext {
   readonly door: Door;
   /** Where EAS proxies follow, once that is known. */
   readonly proxyFeed: () => FeedInfo | undefined;
+  /** Says how EAS proxies decide; undefined where none of their code is at hand. */
+  readonly explainMail: MailExplainer | undefined;
   readonly requestId: string;
   /** IP address of the caller. */
   readonly address: string;

@@ -12,6 +12,7 @@ import { certificateSha256, readCertificate } from '../../platform/pki.ts';
 import { proxyOwner, release, reserve } from '../../platform/reservation.ts';
 import { findProxy, listProxies, type ProxyRow } from '../../projections/proxies.ts';
 import type { FeedInfo } from '../proxy/main.ts';
+import { findProxyState, type StoredProxyState } from '../vault/proxy-states.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageOf } from './connection.ts';
 import { signedIn } from './context.ts';
@@ -39,8 +40,62 @@ builder.node(EasProxy, {
         'False: it was told to take any server for the real one (allowAnyServerCertificate). Null: it never came.',
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
+    state: t.field({
+      type: ProxyStateType,
+      nullable: true,
+      description: 'How it was when it last reported. Null: it never did.',
+      resolve: async ({ proxyId: id }, _args, { deps, ...context }) => {
+        const found = await findProxyState(deps.sql, signedIn(context).tenantId, id);
+        return found === null ? null : { ...found, now: deps.clock() };
+      },
+    }),
   }),
 });
+
+/** A report goes out every 15 s; after three that are missing something is wrong. */
+const lostAfterMs = 60_000;
+
+const ProxyStateType = builder
+  .objectRef<StoredProxyState & { readonly now: number }>('ProxyState')
+  .implement({
+    description: 'What a proxy tells of itself every few seconds.',
+    fields: (t) => ({
+      reportedAt: t.expose('reportedAt', { type: 'DateTime' }),
+      contactLost: t.boolean({
+        description: 'Whether it has not reported for a minute.',
+        resolve: ({ reportedAt, now }) => now - Date.parse(reportedAt) > lostAfterMs,
+      }),
+      version: t.exposeString('version'),
+      startedAt: t.expose('startedAt', { type: 'DateTime' }),
+      position: t.exposeString('position', {
+        nullable: true,
+        description: 'Position in the log up to which it knows mail verdicts.',
+      }),
+      lagSeconds: t.int({
+        nullable: true,
+        description: 'Since its verdicts were last confirmed. Null: never.',
+        resolve: ({ lagSeconds, reportedAt, now }) =>
+          lagSeconds === null
+            ? null
+            : lagSeconds + Math.max(0, Math.round((now - Date.parse(reportedAt)) / 1_000)),
+      }),
+      connected: t.exposeBoolean('connected', { description: 'Whether it followed its feed.' }),
+      stale: t.exposeBoolean('stale', {
+        description: 'Whether its verdicts were too old or missing, so that staleMailRule decided.',
+      }),
+      devices: t.exposeInt('devices'),
+      heldRequests: t.exposeInt('heldRequests'),
+      denials: t.exposeInt('denials', { description: 'Requests refused since it started.' }),
+      certificateExpiresAt: t.expose('certificateExpiresAt', {
+        type: 'DateTime',
+        nullable: true,
+        description: 'Of its listener. Null: it speaks no TLS itself.',
+      }),
+      allowsAnyServerCertificate: t.exposeBoolean('allowsAnyServerCertificate', {
+        description: 'Whether it takes the server’s certificate unchecked.',
+      }),
+    }),
+  });
 
 const Feed = builder.objectRef<FeedInfo>('ProxyFeed').implement({
   description: 'Where proxies follow their tenant’s verdicts, and what they know the server by.',

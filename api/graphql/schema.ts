@@ -22,6 +22,7 @@ import './import.ts';
 import './node.ts';
 import './policy.ts';
 import './portal.ts';
+import './explain-mail.ts';
 import './proxy.ts';
 import './role.ts';
 import './safeguard.ts';

@@ -9,6 +9,7 @@ import { signLine } from '../../platform/signed-line.ts';
 import { mailVerdictsOfEasId } from '../../projections/mail.ts';
 import type { IdentifiedProxy } from '../identify/proxy.ts';
 import type { RouteDeclaration } from '../route.ts';
+import { readBody } from './body.ts';
 import { type ProxyFeedParts, verdictRow } from './feed.ts';
 
 /** Where it is on the listener for proxies, and what its caller needs. */
@@ -23,25 +24,8 @@ const question = z.strictObject({
   nonce: z.string().regex(/^[\w-]{16,64}$/),
 });
 const bodyBytes = 1_024;
-/** Devices of one id that are told: more than one is rare. */
-const mostRows = 16;
 /** How long an answer may wait for events that are stored, but not projected yet. */
 const waitMs = 1_000;
-
-const readBody = async (req: IncomingMessage): Promise<unknown> => {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > bodyBytes) throw new MusterError('body-too-large', `at most ${bodyBytes} bytes`);
-    chunks.push(chunk);
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch (cause) {
-    throw new MusterError('invalid-json', '', { cause });
-  }
-};
 
 /** Answers a signed line of `{ tenantId, nonce, verdicts }`, the last empty when the id is unknown. */
 export const answerQuestion = async (
@@ -50,14 +34,14 @@ export const answerQuestion = async (
   req: IncomingMessage,
   res: ServerResponse,
 ): Promise<void> => {
-  const asked = question.safeParse(await readBody(req));
+  const asked = question.safeParse(await readBody(req, bodyBytes));
   if (!asked.success)
     throw new MusterError('invalid-input', '1 to 4 EAS ids and a nonce are needed', {
       field: 'easDeviceIds',
     });
   await waiter.reached(await deps.store.lastPosition(), waitMs);
   const found = await Promise.all(
-    asked.data.easDeviceIds.map((id) => mailVerdictsOfEasId(deps.sql, tenantId, id, mostRows)),
+    asked.data.easDeviceIds.map((id) => mailVerdictsOfEasId(deps.sql, tenantId, id)),
   );
   const { nonce } = asked.data;
   const text = JSON.stringify({ tenantId, nonce, verdicts: found.flat().map(verdictRow) });

@@ -4,7 +4,7 @@
  *
  * An endless gzip of lines, each a batch of verdicts in JSON behind its signature (platform/signed-line.ts). A batch names
  * the connection (`nonce`), its number in it and the position it follows, so that none can be left out, repeated or be of
- * another time; docs/reference/proxy-feed.md has every field.
+ * another time; docs/proxy-feed.md has every field.
  */
 import type { KeyObject } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';

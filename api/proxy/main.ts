@@ -1,6 +1,6 @@
 /**
- * The listener that EAS proxies follow: TLS in which both sides show a certificate, and nothing but the feed and its
- * question. Called by api/main.ts.
+ * The listener that EAS proxies follow: TLS in which both sides show a certificate, and nothing but the feed, its
+ * question and reports. Called by api/main.ts.
  *
  * Proxies' certificates sign themselves, so TLS proves here only that the caller has the key; whether the certificate is
  * registered is looked up afterwards. Nothing may end TLS in front of it: that would end the proof.
@@ -26,6 +26,7 @@ import { methodNotAllowed, requestIdOf, sendProblem } from '../problem.ts';
 import { answerQuestion, proxyAskRoute } from './ask.ts';
 import { type ProxyFeedParts, proxyFeedRoute, serveFeed } from './feed.ts';
 import { feedCertificate, feedSigningKey } from './server-identity.ts';
+import { proxyStatusRoute, takeReport } from './status.ts';
 
 /** What an operator tells a proxy of the server. */
 export interface FeedInfo {
@@ -43,7 +44,7 @@ export interface RunningFeed extends FeedInfo {
   stop(): Promise<void>;
 }
 
-export interface FeedListenerParts {
+export interface FeedListenerParts extends Pick<ProxyFeedParts, 'checkMs' | 'heartbeatMs'> {
   readonly deps: Deps;
   readonly waiter: ProjectionWaiter;
   readonly secrets: SealedSecrets;
@@ -99,10 +100,11 @@ export const startFeed = async (parts: FeedListenerParts): Promise<RunningFeed |
     requestIdOf(res);
     const { proxy, sha256 } = await identify(req);
     const path = (req.url ?? '').split('?', 1)[0];
-    const found = [proxyFeedRoute, proxyAskRoute].find((known) => known.path === path);
+    const found = [proxyFeedRoute, proxyAskRoute, proxyStatusRoute].find((known) => known.path === path);
     if (found === undefined) throw new MusterError('not-found', '');
     if (req.method !== found.methods[0]) throw methodNotAllowed(...found.methods);
     if (found === proxyAskRoute) return answerQuestion(feedParts, proxy, req, res);
+    if (found === proxyStatusRoute) return takeReport(deps, proxy, req, res);
     await noteTrust(deps, proxy, req);
     return serveFeed(feedParts, proxy, sha256, req, res);
   };

@@ -157,6 +157,12 @@ const migrations: readonly string[] = [
      add column vouched boolean not null default false;
    alter table vault.pending_sign_ins
      add column method text not null default 'password';`,
+  `create table vault.proxy_states (
+     tenant_id text not null,
+     proxy_id text not null,
+     reported_at timestamptz not null,
+     state jsonb not null,
+     primary key (tenant_id, proxy_id));`,
 ];
 
 /** Any number that no other part of Muster locks: processes that start together migrate one after another. */

@@ -16,12 +16,17 @@ import { hashSecret, newId, newSecret, newUuid } from '../../platform/new-id.ts'
 /** How many tenants or devices are made at once. */
 const atOnce = 96;
 
-const forEach = async (count: number, work: (index: number) => Promise<void>): Promise<void> => {
+/** Does something `count` times, `callers` at once. */
+export const forEach = async (
+  count: number,
+  work: (index: number) => Promise<void>,
+  callers = atOnce,
+): Promise<void> => {
   let next = 0;
   const loop = async () => {
     for (let index = next++; index < count; index = next++) await work(index);
   };
-  await Promise.all(Array.from({ length: atOnce }, loop));
+  await Promise.all(Array.from({ length: callers }, loop));
 };
 
 const say = async <State, Command, Event extends { readonly type: string; readonly data: unknown }>(

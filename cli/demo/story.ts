@@ -24,7 +24,7 @@ export interface Stage {
   readonly tenantId: string;
   readonly store: EventStore;
   readonly say: Narrator;
-  /** Starts `muster proxy` with that credential; answers its address. */
+  /** Starts `muster proxy` once its certificate is registered; answers its address. */
   startProxy(register: (certificatePem: string) => Promise<unknown>): Promise<string>;
   /** Requests that reached the mail server. */
   readonly mailReached: readonly string[];

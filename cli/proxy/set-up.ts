@@ -9,7 +9,7 @@ import { proxySettings, readConfig } from '../../platform/config.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { ProxyConfig } from '../../proxy/config.ts';
 import { readProxyConfig } from '../../proxy/config-file.ts';
-import { identityFiles, makeIdentity, readIdentity } from '../../proxy/identity.ts';
+import { identityFiles, makeIdentity } from '../../proxy/identity.ts';
 import { instanceDir } from '../../proxy/instance.ts';
 import { exampleConfig } from './example.ts';
 
@@ -57,11 +57,27 @@ const chosen = ({ instances }: ProxyConfig, name: string | undefined): ProxyConf
   throw new MusterError('config-invalid', `--instance: there is no "${name}", only ${known}`);
 };
 
-/** Nothing but PEM on standard output, so that it can be redirected into a file. */
-const exportCertificates = ({ instance, ...options }: Options & { readonly instance?: string }): void => {
+interface ExportOptions extends Options {
+  readonly instance?: string;
+  readonly json?: true;
+}
+
+/**
+ * Nothing but PEM, or JSON, on standard output, so that it can be redirected; fingerprints, to compare with what Muster
+ * shows, on standard error. Missing identities are made.
+ */
+const exportCertificates = ({ instance, json, ...options }: ExportOptions): void => {
   const config = readProxyConfig(fileOf(options));
-  for (const { name } of chosen(config, instance))
-    process.stdout.write(readIdentity(instanceDir(config, name)).certificate);
+  const found = chosen(config, instance).map(({ name }) => {
+    const { certificate, sha256 } = makeIdentity(instanceDir(config, name), name, new Date());
+    return { instance: name, certificateSha256: sha256, certificatePem: certificate };
+  });
+  if (json) say(JSON.stringify(found));
+  else
+    for (const { instance: name, certificateSha256, certificatePem } of found) {
+      process.stderr.write(`Instance "${name}": SHA-256 ${certificateSha256}\n`);
+      process.stdout.write(certificatePem);
+    }
 };
 
 /** `muster proxy` itself has the option too and takes it wherever it stands: hence optsWithGlobals below. */
@@ -79,6 +95,7 @@ export const initCommand = (): Command =>
 /** For proxy.ts. */
 export const exportCommand = (): Command =>
   command('export')
-    .description('Print the certificates that the instances are registered with in Muster (PEM).')
+    .description('Print the certificates that the instances are registered with in Muster, made at need.')
     .option('--instance <name>', 'only of this instance')
+    .option('--json', 'print JSON: name, fingerprint and certificate of each')
     .action((_: Options, self: Command) => exportCertificates(self.optsWithGlobals()));

@@ -9,17 +9,20 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Agent } from 'undici';
 import { credentialMaxAgeMs, streamCheckMs } from '../../api/credentials.ts';
-import type { FeedInfo } from '../../api/proxy/main.ts';
+import { type FeedInfo, type RunningFeed, startFeed } from '../../api/proxy/main.ts';
 import type { KeyPairPem } from '../../platform/pki.ts';
+import { openSeal } from '../../platform/seal.ts';
+import { openSealedSecrets } from '../../platform/sealed-secrets.ts';
+import { openProjectionWaiter } from '../../projections/await.ts';
 import { openAsk } from '../../proxy/ask.ts';
 import { followFeed } from '../../proxy/feed.ts';
 import { openServerKey } from '../../proxy/server-key.ts';
-import { nothingKnown } from '../../proxy/table.ts';
+import { type KnownVerdicts, nothingKnown, openTable } from '../../proxy/table.ts';
 import { openConnector } from '../../proxy/trust.ts';
 import { recordingLog } from '../proxy/stage.ts';
 import { openReading, type Reading } from './lines.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeProxyIdentity, makeWorld, syncDevice, type World } from './world.ts';
+import { enrolDevice, makeProxyIdentity, makeWorld, syncDevice, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -38,23 +41,33 @@ after(() => stage.stop());
 
 const feedOf = () => stage.api.proxyFeed as FeedInfo;
 
-/** An instance of the real proxy's feed: its table, and how to end it. */
-const follow = async (identity: KeyPairPem, folder = mkdtempSync(join(tmpdir(), 'muster-feed-'))) => {
-  const known = nothingKnown();
+/** An instance of the real proxy's feed: its table, and how to end it; `known` is what an earlier one left. */
+const follow = async (
+  identity: KeyPairPem,
+  { known = nothingKnown(), server = feedOf() }: { known?: KnownVerdicts; server?: FeedInfo } = {},
+) => {
+  const folder = mkdtempSync(join(tmpdir(), 'muster-feed-'));
   const events = new EventEmitter();
   const recorded = recordingLog();
-  const agent = new Agent({ bodyTimeout: 0, connect: openConnector({ pin: feedOf().pin }, identity) });
+  const agent = new Agent({ bodyTimeout: 0, connect: openConnector({ pin: server.pin }, identity) });
   const serverKey = openServerKey(folder);
+  let snapshots = 0;
   const feed = followFeed({
     known,
     serverKey,
     agent,
     clock: Date.now,
     log: recorded.log,
-    serverUrl: new URL(feedOf().url),
+    serverUrl: new URL(server.url),
     verifiesServer: true,
     wantsSnapshot: () => false,
-    journal: { begin: () => {}, add: () => events.emit('news'), completed: () => events.emit('news') },
+    journal: {
+      begin: () => {
+        snapshots += 1;
+      },
+      add: () => events.emit('news'),
+      completed: () => events.emit('news'),
+    },
     onVerdicts: () => events.emit('news'),
     timing: { firstRetryMs: 10, lastRetryMs: 20, revokedRetryMs: 20 },
   });
@@ -66,7 +79,7 @@ const follow = async (identity: KeyPairPem, folder = mkdtempSync(join(tmpdir(), 
     await agent.destroy();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { known, until, close, recorded, serverKey, agent };
+  return { known, until, close, recorded, serverKey, agent, snapshots: () => snapshots };
 };
 
 const setMail = (tenant: TenantStage, deviceId: string, access: string) =>
@@ -103,6 +116,54 @@ test('a proxy gets everything of its own tenant first, then every change, at eve
   }
 });
 
+test('after a gap a proxy gets what it missed and no snapshot', async () => {
+  const first = await follow(world.proxyIdentity);
+  await first.until(() => first.known.position !== null);
+  await first.close();
+  assert.equal(first.snapshots(), 1);
+  const { position } = await setMail(acme, world.deviceId, 'DENY');
+  const second = await follow(world.proxyIdentity, { known: first.known });
+  try {
+    await second.until(() => second.known.position === position);
+    assert.equal(second.known.table.find(['EAS1'])[0]?.access, 'deny');
+    assert.equal(second.snapshots(), 0);
+  } finally {
+    await second.close();
+    await setMail(acme, world.deviceId, 'AUTO');
+  }
+});
+
+/** How the proxy asks, over what follow() opened. */
+const askerOf = (feed: Awaited<ReturnType<typeof follow>>) =>
+  openAsk({
+    ...feed,
+    serverUrl: new URL(feedOf().url),
+    clock: Date.now,
+    log: feed.recorded.log,
+    onVerdicts: () => {},
+  });
+const who = { user: 'ann', address: '::1' };
+
+test('a phone that enrolled a moment ago is known to whoever asks, though no feed has told', async () => {
+  const feed = await follow(world.proxyIdentity);
+  try {
+    await feed.until(() => feed.known.position !== null);
+    // What was known before is all that the feed ever tells.
+    const asker = askerOf({ ...feed, known: { ...feed.known, table: openTable() } });
+    const { code } = await acme.client.mutate(
+      'createEnrolment',
+      { userEmail: 'ann@acme.example', platform: 'ANDROID' },
+      'CreateEnrolmentPayload',
+      'code',
+    );
+    const inventory = { osVersion: '15', easDeviceId: 'JUSTNOW', rooted: false };
+    await enrolDevice(stage, code, { inventory });
+    assert.equal(await asker(['JUSTNOW'], who), true);
+  } finally {
+    await feed.close();
+  }
+});
+
 test('a device that the table lacks is told when asked for, to its own tenant alone', async () => {
   const [mine, theirs] = await Promise.all([follow(world.proxyIdentity), follow(otherWorld.proxyIdentity)]);
   try {
@@ -112,19 +173,13 @@ test('a device that the table lacks is told when asked for, to its own tenant al
     ] as const) {
       await feed.until(() => feed.known.position !== null);
       feed.known.table.remove(deviceId);
-      const ask = openAsk({
-        ...feed,
-        serverUrl: new URL(feedOf().url),
-        clock: Date.now,
-        log: feed.recorded.log,
-        onVerdicts: () => {},
-      });
-      assert.equal(await ask(['EAS1'], { user: 'ann', address: '::1' }), true);
+      const ask = askerOf(feed);
+      assert.equal(await ask(['EAS1'], who), true);
       assert.deepEqual(
         feed.known.table.find(['EAS1']).map((found) => found.deviceId),
         [deviceId],
       );
-      assert.equal(await ask(['NONE'], { user: 'ann', address: '::1' }), false);
+      assert.equal(await ask(['NONE'], who), false);
     }
   } finally {
     await Promise.all([mine.close(), theirs.close()]);
@@ -162,6 +217,34 @@ test('who is not registered is refused; revoking cuts the feed; one certificate 
     );
   } finally {
     await feed.close();
+  }
+});
+
+test('the revocation itself cuts the feed: on a server that looks at registrations for no other reason', async () => {
+  const identity = makeProxyIdentity();
+  const input = { name: 'Fourth', certificatePem: identity.certificate };
+  const { proxy } = await acme.client.mutate('registerProxy', input, 'ProxyPayload', 'proxy { id }');
+  const { deps } = stage;
+  const stopping = new AbortController();
+  const waiter = await openProjectionWaiter(deps);
+  const secrets = openSealedSecrets(deps.sql, openSeal(stage.config));
+  const never = 2 ** 30;
+  const config = { ...stage.config, proxyFeedPort: 0 };
+  const parts = { deps, waiter, secrets, config, stopping: stopping.signal };
+  const server = (await startFeed({ ...parts, checkMs: never, heartbeatMs: never })) as RunningFeed;
+  const [revoked, lasting] = await Promise.all(
+    [identity, world.proxyIdentity].map((one) => follow(one, { server })),
+  );
+  try {
+    for (const feed of [revoked, lasting]) await feed?.until(() => feed.known.position !== null);
+    await acme.client.mutate('revokeProxy', { proxyId: proxy.id }, 'ProxyPayload', 'pending');
+    await revoked?.recorded.until(({ reason }) => /ended the feed|end of file/.test(String(reason)));
+    assert.equal(lasting?.known.connected, true);
+  } finally {
+    await Promise.all([revoked?.close(), lasting?.close()]);
+    stopping.abort();
+    await server.stop();
+    await waiter.close();
   }
 });
 

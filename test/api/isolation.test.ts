@@ -83,6 +83,8 @@ test('a node is found by its own tenant alone', async () => {
   });
 });
 
+const nobodysPasskey = `pky${'0'.repeat(26)}`;
+
 /** Every mutation that names something, with ids from `of` and, where it names two things, one of `mine`. */
 const calls = (
   of: World,
@@ -170,6 +172,9 @@ const calls = (
   ['revokeEnrolment', { enrolmentId: of.enrolmentId }, 'enrolmentId'],
   ['renameProxy', { proxyId: of.proxyId, name: 'Theirs' }, 'proxyId'],
   ['revokeProxy', { proxyId: of.proxyId }, 'proxyId'],
+  // An account's own: another's is tried in sign-in/passkey.test.ts.
+  ['renamePasskey', { passkeyId: nobodysPasskey, name: 'X' }, 'passkeyId'],
+  ['removePasskey', { passkeyId: nobodysPasskey, currentPassword: 'x' }, 'passkeyId'],
   ['disableAccount', { accountId: of.accountId }, 'accountId'],
   ['enableAccount', { accountId: of.accountId }, 'accountId'],
   ['resetAccountPassword', { accountId: of.accountId }, 'accountId'],

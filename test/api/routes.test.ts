@@ -10,7 +10,7 @@ import { routes } from '../../api/routes.ts';
 import { type Caller, castOf, documented, everybody, needsOf, promisedTo, proxyTls } from './cast.ts';
 import { openReading } from './lines.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, type World } from './world.ts';
+import { makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -56,6 +56,7 @@ const requests: Readonly<
     type: 'application/json',
     body: JSON.stringify({ easDeviceIds: ['EAS1'], nonce }),
   }),
+  '/proxy/v1/status': async () => ({ type: 'application/json', body: JSON.stringify(proxyReport()) }),
   '/device/v1/sync': async () => ({ type: 'application/json', body: '{"checkInId":"routes"}' }),
   '/device/v1/enroll': async () => {
     const { code } = await acme.client.mutate('createEnrolment', {}, 'CreateEnrolmentPayload', 'code');

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bootstrapOperator } from '../../api/bootstrap.ts';
 import { type RunningApi, start as startApi } from '../../api/main.ts';
+import { explainMail } from '../../cli/explain-mail.ts';
 import type { AccountId, TenantId } from '../../domain/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { readConfig, type ServerConfig, serverSettings } from '../../platform/config.ts';
@@ -150,7 +151,7 @@ export const openStage = async (
   const projector: Projector = await startProjections(config, deps);
   const operator = await bootstrapOperator(deps);
   await license(deps);
-  const api = await startApi(config, deps, { projections: projector });
+  const api = await startApi(config, deps, { projections: projector, explainMail });
   const { url } = api;
   const operatorPassword = 'correct horse battery staple';
   const operatorClient = await enter(

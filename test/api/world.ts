@@ -3,6 +3,7 @@
  * Called by test/api/{nouns,isolation,feeds}.test.ts.
  */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { createSelfSigned, type KeyPairPem } from '../../platform/pki.ts';
 import type { ApiStage, Json, TenantStage } from './stage.ts';
 
@@ -111,6 +112,29 @@ const identityProvider = {
   secondFactorAcr: [],
   required: false,
   passwordAccounts: [],
+};
+
+/** What a proxy reports to `POST /proxy/v1/status` that has refused nobody since its last report. */
+export const proxyReport = () => {
+  const time = '2026-11-25T12:00:00.000Z';
+  return {
+    reportId: randomUUID(),
+    state: {
+      version: '0.1.0',
+      startedAt: time,
+      position: '42',
+      lagSeconds: 3,
+      connected: true,
+      stale: false,
+      devices: 7,
+      heldRequests: 2,
+      denials: 5,
+      certificateExpiresAt: time,
+      allowsAnyServerCertificate: true,
+    },
+    denials: [] as object[],
+    others: 0,
+  };
 };
 
 /** Makes one of everything. */

@@ -281,7 +281,16 @@ law(
 law(
   'refused access',
   accessDecider,
-  record({ type: one('RecordDenials'), denials: one([]) }) as Arbitrary<never>,
+  fc.oneof(
+    record({ type: one('RecordDenials'), denials: one([]) }),
+    record({
+      type: one('RecordMailDenials'),
+      denials: one([]),
+      others: one(0, 3),
+      now: minutes,
+      reportId: fc.uuid(),
+    }),
+  ) as Arbitrary<never>,
 );
 
 const approvalId = one(1, 2, 3).map((n) => idOf('apr', n));

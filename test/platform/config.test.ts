@@ -63,9 +63,10 @@ test('numbers are whole and within bounds', () => {
 });
 
 test('every setting has a description, a variable of its own, and a default that is valid', () => {
+  assert.ok(describeSettings(serverSettings).length > 10);
   for (const table of [serverSettings, proxySettings]) {
     const rows = describeSettings(table);
-    assert.ok(rows.length > 10);
+    assert.ok(rows.length > 0);
     assert.equal(new Set(rows.map(({ env }) => env)).size, rows.length);
     for (const { env, description } of rows) {
       assert.match(env, /^[A-Z][A-Z_]+$/);

@@ -37,6 +37,9 @@ const faulty: readonly (readonly [string, Record<string, unknown>])[] = [
   ['maxAgeSeconds', { ...sound, maxAgeSeconds: 3_599 }],
   ['adminHost', { ...sound, adminHost: '0.0.0.0' }],
   ['colour', { ...sound, colour: 'red' }],
+  ['log.format', { ...sound, log: { format: 'xml' } }],
+  ['log.maxTotalMb', { ...sound, log: { maxTotalMb: 1 } }],
+  ['log.colour', { ...sound, log: { colour: 'red' } }],
   ['instances', { ...sound, instances: [] }],
   ['instances[1].name', { ...sound, instances: [soundInstance, { ...soundInstance, listenPort: 1 }] }],
   ['instances[1].listenPort', { ...sound, instances: [soundInstance, { ...soundInstance, name: 'two' }] }],
@@ -67,6 +70,17 @@ for (const [field, settings] of faulty) {
     );
   });
 }
+
+test('the log has its defaults beside what is given', () => {
+  const { log } = parseProxyConfig({ ...sound, log: { level: 'warn', file: '/x/access.log' } });
+  assert.deepEqual(log, {
+    level: 'warn',
+    file: '/x/access.log',
+    format: 'json',
+    retentionDays: 30,
+    maxTotalMb: 1_000,
+  });
+});
 
 test('all faults are named at once', () => {
   const faults = { ...withInstance({ listenPort: -1, backend: {} }), maxAgeSeconds: 1 };

@@ -3,7 +3,7 @@
  * helpers that wait for events instead of time. Called by the tests beside this file.
  */
 import assert from 'node:assert/strict';
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import {
@@ -87,14 +87,20 @@ export const serve = async (
   server.on('connection', (socket) => {
     sockets.add(socket);
     allSockets.add(socket);
-    socket.once('close', () => allSockets.delete(socket));
+    socket.once('close', () => {
+      sockets.delete(socket);
+      allSockets.delete(socket);
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   onEnd(t, async () => {
-    server.closeAllConnections();
+    const closed = server.listening ? once(server, 'close') : undefined;
     server.close();
-    if (server.listening) await once(server, 'close');
+    server.closeAllConnections();
+    // One that is still shaking hands is none of the server's connections yet.
+    for (const socket of sockets) socket.destroy();
+    await closed;
     servers.delete(server);
   });
   const { port } = server.address() as AddressInfo;
@@ -194,11 +200,17 @@ const rowOf = (line: Record<string, unknown>) => [
   Number(line['position']),
 ];
 
+/** SHA-256 of the certificate that the proxy showed. */
+const certificateOf = (req: IncomingMessage): string | undefined => {
+  const { raw } = (req.socket as TLSSocket).getPeerCertificate();
+  return raw === undefined ? undefined : certificateSha256(new X509Certificate(raw));
+};
+
 const openConnection = (
   req: IncomingMessage,
   res: ServerResponse,
   clock: () => number,
-  key = signingKey,
+  { key, staleRule }: { readonly key: KeyObject; readonly staleRule: string },
 ): FeedConnection => {
   const query = new URL(req.url ?? '', 'http://x').searchParams;
   const nonce = query.get('nonce') ?? '';
@@ -216,7 +228,7 @@ const openConnection = (
   };
   const batch = (position: string, forged: object): void => {
     const shape = isSnapshot ? { from: null, snapshot: 'last' } : { from };
-    const text = { tenantId: 'tenant', nonce, seq, position, at: clock(), staleRule: 'deny', ...shape };
+    const text = { tenantId: 'tenant', nonce, seq, position, at: clock(), staleRule, ...shape };
     raw(signLine(key, JSON.stringify({ ...text, verdicts: rows, ...forged })));
     [from, seq, rows, isSnapshot] = [position, seq + 1, [], false];
   };
@@ -234,8 +246,7 @@ const openConnection = (
     }
     if (last !== undefined) batch(last, forged);
   };
-  const { raw: der } = (req.socket as TLSSocket).getPeerCertificate();
-  const certificate = der === undefined ? undefined : certificateSha256(new X509Certificate(der));
+  const certificate = certificateOf(req);
   const trust = req.headers['x-muster-server-trust'] as string | undefined;
   return { res, after: from, certificate, trust, nonce, send, raw, lines };
 };
@@ -251,6 +262,8 @@ export const openFeed = async (
     status: 200,
     /** What the server signs with. */
     key: signingKey,
+    /** What the tenant wants of stale verdicts. */
+    staleRule: 'deny' as 'deny' | 'allow-known',
     /** Instead of `lines`, those for whoever shows that certificate. */
     linesFor: undefined as ((certificate: string | undefined) => readonly object[]) | undefined,
     /** Lines for a connection that asked for `after`. */
@@ -261,6 +274,9 @@ export const openFeed = async (
     /** What is known of devices that are asked for, by EAS id. */
     asked: [] as string[],
     answers: new Map<string, object>(),
+    /** Bodies of the status reports, each with the certificate it came with. */
+    // biome-ignore lint/suspicious/noExplicitAny: tests look into reports field by field.
+    reports: [] as any[],
     connections: [] as FeedConnection[],
   };
   const certificates = await feedCertificates();
@@ -273,16 +289,23 @@ export const openFeed = async (
     else res.end(signLine(stage.key, JSON.stringify({ tenantId: 'tenant', nonce: body.nonce, verdicts })));
     events.emit('asked');
   };
-  const { url, server, sockets } = await serve(
+  const takeReport = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    const body = JSON.parse((await readAll(req)).toString('utf8'));
+    stage.reports.push({ ...body, certificate: certificateOf(req) });
+    res.writeHead(204).end();
+    events.emit('report');
+  };
+  const { url, port, server, sockets } = await serve(
     t,
     (req, res) => {
       if (req.url === '/proxy/v1/ask') return void answerAsk(req, res);
+      if (req.url === '/proxy/v1/status') return void takeReport(req, res);
       const isOk = stage.status === 200;
       res.writeHead(
         stage.status,
         isOk ? { 'content-encoding': 'gzip', 'x-muster-feed-key': publicHalf(stage.key) } : {},
       );
-      const connection = openConnection(req, res, clock, stage.key);
+      const connection = openConnection(req, res, clock, stage);
       stage.connections.push(connection);
       if (isOk) connection.send(stage.linesFor?.(connection.certificate) ?? stage.lines(connection.after));
       else res.end();
@@ -296,7 +319,15 @@ export const openFeed = async (
     while (stage.connections.length < count) await once(events, 'connection');
     return stage.connections[count - 1] as (typeof stage.connections)[number];
   };
-  return { url, server, sockets, stage, send, connected, events };
+  /** The first report that matches. */
+  const reported = async (matches: (report: (typeof stage.reports)[number]) => boolean) => {
+    for (;;) {
+      const found = stage.reports.find(matches);
+      if (found) return found;
+      await once(events, 'report');
+    }
+  };
+  return { url, port, server, sockets, stage, send, connected, reported, events };
 };
 
 /** A folder that goes away with the test. */
@@ -318,6 +349,7 @@ const shared = new Set([
   'adminPort',
   'maxAgeSeconds',
   'drainSeconds',
+  'log',
 ]);
 
 /** The settings of a proxy with one instance, `mail`, from settings of both kinds in one object. */

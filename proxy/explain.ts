@@ -1,0 +1,57 @@
+/**
+ * Says which rule decides on a request that nobody has to send: the same reading, the same question and the same rules
+ * as for a real one, with each rule's opinion in order. Called by admin.ts, by `muster proxy explain` and, through
+ * cli/, by the server's GraphQL.
+ */
+import { readCredential } from './credential.ts';
+import { decide } from './decide.ts';
+import { easPath, readTarget } from './eas.ts';
+import { type QuestionParts, questionOf } from './gate.ts';
+import { readHeaders } from './headers.ts';
+import type { Decision } from './question.ts';
+import { rules } from './rules/index.ts';
+
+/** Who would ask for what. */
+export interface ExplainInput {
+  readonly deviceId: string;
+  /** As the phone signs in: `alice`, `DOMAIN\alice` or `alice@example.org`. */
+  readonly user: string;
+  /** ActiveSync command; the body is taken to be of the same one. */
+  readonly command?: string | undefined;
+  readonly deviceType?: string | undefined;
+  readonly userAgent?: string | undefined;
+}
+
+/** One rule's word; null: it has no opinion. */
+export interface Opinion {
+  readonly rule: string;
+  readonly allow: boolean | null;
+  readonly reason: string | null;
+}
+
+/** The decision and how it came about; rules after the deciding one are not asked. */
+export interface Explanation extends Decision {
+  readonly opinions: readonly Opinion[];
+}
+
+/** Explains. Never throws: what cannot be read is a reason, too. */
+export const explain = (parts: QuestionParts, input: ExplainInput): Explanation => {
+  const { deviceId, user, command = 'Sync', deviceType = 'SmartPhone', userAgent = 'muster-explain' } = input;
+  const question = questionOf(
+    parts,
+    {
+      method: 'POST',
+      eas: readTarget('POST', `${easPath}?Cmd=${command}&DeviceId=${deviceId}&DeviceType=${deviceType}`),
+      headers: readHeaders(['host', 'explain', 'user-agent', userAgent], '1.1'),
+      credential: readCredential(`Basic ${Buffer.from(`${user}:`).toString('base64')}`),
+    },
+    command,
+  );
+  const opinions: Opinion[] = [];
+  for (const rule of rules) {
+    const opinion = rule.judge(question);
+    opinions.push({ rule: rule.name, allow: opinion?.allow ?? null, reason: opinion?.reason ?? null });
+    if (opinion !== null) break;
+  }
+  return { ...decide(question), opinions };
+};

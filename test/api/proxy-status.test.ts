@@ -1,0 +1,121 @@
+/**
+ * What proxies report: their state as the tenant sees it, refusals as events, and explanations by the proxy's own rules.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import type { KeyPairPem } from '../../platform/pki.ts';
+import { proxyTls } from './cast.ts';
+import { openReading } from './lines.ts';
+import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
+import { makeProxyIdentity, makeWorld, proxyReport, type World } from './world.ts';
+
+let stage: ApiStage;
+let acme: TenantStage;
+let other: TenantStage;
+let world: World;
+
+before(async () => {
+  stage = await openStage();
+  acme = await stage.tenant('acme');
+  other = await stage.tenant('other');
+  world = await makeWorld(stage, acme);
+  await makeWorld(stage, other);
+});
+after(() => stage.stop());
+
+const time = '2026-11-25T12:00:00.000Z';
+const { state } = proxyReport();
+const denial = {
+  easDeviceId: 'EVIL',
+  user: 'eve',
+  rule: 'device',
+  reason: 'the device is not known to Muster',
+  address: '192.0.2.1',
+  count: 1,
+  since: time,
+  until: time,
+};
+
+const sendAs = async (identity: KeyPairPem | undefined, body: object): Promise<number> => {
+  const { status, close } = await openReading(`${stage.api.proxyFeed?.url}/proxy/v1/status`, {
+    method: 'POST',
+    tls: proxyTls(stage, identity),
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  close();
+  return status;
+};
+const send = (body: object): Promise<number> => sendAs(world.proxyIdentity, body);
+
+const statesOf = async (tenant: TenantStage): Promise<Json[]> =>
+  (
+    await tenant.client.query(
+      `{ proxies { nodes { name state { version position lagSeconds devices denials heldRequests connected stale
+         contactLost allowsAnyServerCertificate certificateExpiresAt } } } }`,
+    )
+  ).proxies.nodes.map((proxy: Json) => proxy.state);
+
+const deniedOf = async (tenant: TenantStage): Promise<Json[]> => {
+  const found: Json[] = [];
+  for await (const event of stage.deps.store.readStream(`access-${tenant.tenantId}_${world.proxyId}`, 0n))
+    found.push([event.type, event.data]);
+  return found;
+};
+
+test('a tenant sees how its own proxies are, and nobody else’s', async () => {
+  assert.deepEqual(await statesOf(acme), [null]);
+  assert.equal(await send({ reportId: randomUUID(), state, denials: [], others: 0 }), 204);
+  const [{ lagSeconds, ...seen }] = await statesOf(acme);
+  const { startedAt: _, lagSeconds: lag, ...told } = state;
+  assert.deepEqual(seen, { ...told, contactLost: false });
+  assert.ok(lagSeconds >= lag);
+  assert.deepEqual(await statesOf(other), [null]);
+});
+
+test('refusals become events once, however often the report comes; what the log cannot take is counted', async () => {
+  const report = {
+    reportId: randomUUID(),
+    state,
+    denials: [denial, { ...denial, user: 'line\nbreak' }],
+    others: 4,
+  };
+  for (let round = 0; round < 2; round += 1) assert.equal(await send(report), 204);
+  const events = await deniedOf(acme);
+  assert.deepEqual(
+    events.map(([type, data]) => [type, data.count, data.user]),
+    [
+      ['MailDenied', 1, 'eve'],
+      ['MoreMailDenied', 5, undefined],
+    ],
+  );
+});
+
+test('strangers, and reports that are none, are refused', async () => {
+  const report = { reportId: randomUUID(), state, denials: [], others: 0 };
+  assert.equal(await sendAs(makeProxyIdentity(), report), 401);
+  assert.equal(await sendAs(undefined, report), 401);
+  assert.equal(await send({ ...report, reportId: 'x' }), 422);
+  assert.equal(await send({ ...report, denials: Array(101).fill(denial) }), 422);
+  assert.equal(await send({ ...report, state: { ...state, devices: -1 } }), 422);
+});
+
+test('explainMailAccess says which rule decides, from the tenant’s own verdicts', async () => {
+  const explain = async (tenant: TenantStage, easDeviceId: string, user: string) =>
+    (
+      await tenant.client.query(
+        `query($d: String!, $u: String!) { explainMailAccess(easDeviceId: $d, user: $u) {
+           allow rule reason opinions { rule allow reason } } }`,
+        { d: easDeviceId, u: user },
+      )
+    ).explainMailAccess;
+  const known = await explain(acme, 'EAS1', 'mallory');
+  assert.deepEqual([known.allow, known.rule], [false, 'user']);
+  assert.deepEqual(
+    known.opinions.map((opinion: Json) => opinion.allow),
+    [...Array(known.opinions.length - 1).fill(null), false],
+  );
+  assert.equal((await explain(acme, 'NOBODY', 'ann')).rule, 'device');
+  assert.equal((await explain(acme, 'a&DeviceId=b', 'ann')).rule, 'request');
+});
