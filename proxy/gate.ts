@@ -182,7 +182,7 @@ const pass = async (
   });
   const fault = await forwarding.done;
   release();
-  if (!req.complete) linger(socket, res);
+  if (!req.complete) linger(req, socket);
   return { final, fault };
 };
 
@@ -280,17 +280,18 @@ const refuse = ({ req, res, socket, expectsContinue }: Reading, { rule, reason }
   res.end(body);
   if (req.complete) return;
   req.resume();
-  linger(socket, res);
+  linger(req, socket);
 };
 
 /** Closes a connection whose request goes on after its answer, late enough for the client to read the answer. */
-const linger = (socket: Socket, res: ServerResponse): void => {
+const linger = (req: IncomingMessage, socket: Socket): void => {
   if (socket.destroyed) return;
   const timer = setTimeout(() => {
-    if (!res.req.complete) socket.destroy();
+    if (!req.complete) socket.destroy();
   }, lingerMs);
   timer.unref();
-  socket.once('close', () => clearTimeout(timer));
+  // Its end or that of the connection: a connection with many refusals keeps nothing of them.
+  req.once('close', () => clearTimeout(timer));
 };
 
 /** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */
