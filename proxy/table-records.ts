@@ -1,10 +1,11 @@
 /**
  * The records of the table of verdicts, packed one behind the other into chunks of memory. Called by table.ts.
  *
- * A record is 16 bytes of head (reason and access, position, three lengths) and the bytes of its device id, EAS id and
- * user, filled up to a multiple of four. Its address is its place in units of four bytes, from 1 on, so that 32 bits
+ * A record is 16 bytes of head (reason and access, position, three lengths, the number of the user's domain) and the bytes
+ * of its device id, EAS id and user, filled up to a multiple of four. Its address is its place in units of four bytes, from 1 on, so that 32 bits
  * reach 16 GiB. A chunk half of which is dead is emptied by its owner and used again.
  */
+import { openDomains } from './table-domains.ts';
 import { packDeviceId, unpackDeviceId } from './table-ids.ts';
 
 /** The parts of a record. Keys are canonical text; null when there is none. */
@@ -18,9 +19,8 @@ const chunkBytes = 256 * 1024;
 const headBytes = 16;
 const unit = 4;
 const unitsPerChunk = chunkBytes / unit;
-/** Longest key of each kind, bytes: what its length field can say, and what one record may take of a chunk. */
-const longestEasId = 255;
-const longestEmail = 4_096;
+/** Longest EAS id or user, bytes: what a length field can say; mail addresses end at 254 (RFC 5321, 4.5.3.1.3). */
+const longestKey = 255;
 
 interface Chunk {
   bytes: Buffer;
@@ -50,28 +50,29 @@ export interface Records {
   readonly write: (address: number, meta: number, position: number) => void;
   readonly deviceSpan: (address: number) => Span;
   readonly easSpan: (address: number) => Span;
-  readonly emailSpan: (address: number) => Span;
+  /** The user's address, without its domain when that is kept apart. */
+  readonly userSpan: (address: number) => Span;
   readonly fields: (address: number) => Fields;
   readonly sizeBytes: () => number;
 }
 
 /** The bytes of a key, none when it is longer than any request could name it. */
-const keyBytes = (text: string | null, longest: number): Buffer => {
+const keyBytes = (text: string | null): Buffer => {
   const bytes = Buffer.from(text ?? '', 'utf8');
-  return bytes.length > longest ? Buffer.alloc(0) : bytes;
+  return bytes.length > longestKey ? Buffer.alloc(0) : bytes;
 };
 
 /** Marks a record that is dead: no reason has this number. */
 const deadMeta = 0xffff_ffff;
 
 const lengthOf = (bytes: Buffer, at: number): number => {
-  const payload =
-    headBytes + bytes.readUInt8(at + 12) + bytes.readUInt8(at + 13) + bytes.readUInt16LE(at + 14);
+  const payload = headBytes + bytes.readUInt8(at + 12) + bytes.readUInt8(at + 13) + bytes.readUInt8(at + 14);
   return Math.ceil(payload / unit) * unit;
 };
 
 /** No records yet. */
 export const openRecords = (): Records => {
+  const domains = openDomains();
   const chunks: Chunk[] = [];
   const freed: number[] = [];
   let current = -1;
@@ -102,9 +103,15 @@ export const openRecords = (): Records => {
     const [bytes, , from] = deviceSpan(address);
     return [bytes, from, from + bytes.readUInt8(placeOf(address) + 13)];
   };
-  const emailSpan = (address: number): Span => {
+  const userSpan = (address: number): Span => {
     const [bytes, , from] = easSpan(address);
-    return [bytes, from, from + bytes.readUInt16LE(placeOf(address) + 14)];
+    return [bytes, from, from + bytes.readUInt8(placeOf(address) + 14)];
+  };
+  const userOf = (address: number): string | null => {
+    const text = textOf(userSpan(address));
+    return text === null
+      ? null
+      : domains.join({ text, domain: bytesOf(address).readUInt8(placeOf(address) + 15) });
   };
   const textOf = ([bytes, from, to]: Span): string | null =>
     from === to ? null : bytes.toString('utf8', from, to);
@@ -112,17 +119,19 @@ export const openRecords = (): Records => {
   return {
     add: ({ deviceId, easDeviceId, userEmail }, meta, position) => {
       const device = packDeviceId(deviceId);
-      const eas = keyBytes(easDeviceId, longestEasId);
-      const email = keyBytes(userEmail, longestEmail);
-      const length = headBytes + device.length + eas.length + email.length;
+      const eas = keyBytes(easDeviceId);
+      const { text, domain } = domains.split(userEmail ?? '');
+      const user = keyBytes(text);
+      const length = headBytes + device.length + eas.length + user.length;
       const { chunk, at, address } = take(Math.ceil(length / unit) * unit);
       chunk.bytes.writeUInt32LE(meta, at);
       chunk.bytes.writeDoubleLE(position, at + 4);
       chunk.bytes.writeUInt8(device.length, at + 12);
       chunk.bytes.writeUInt8(eas.length, at + 13);
-      chunk.bytes.writeUInt16LE(email.length, at + 14);
+      chunk.bytes.writeUInt8(user.length, at + 14);
+      chunk.bytes.writeUInt8(domain, at + 15);
       let next = at + headBytes;
-      for (const part of [device, eas, email]) {
+      for (const part of [device, eas, user]) {
         chunk.bytes.set(part, next);
         next += part.length;
       }
@@ -164,13 +173,13 @@ export const openRecords = (): Records => {
     },
     deviceSpan,
     easSpan,
-    emailSpan,
+    userSpan,
     fields: (address) => {
       const [bytes, from, to] = deviceSpan(address);
       return {
         deviceId: unpackDeviceId(bytes.subarray(from, to)),
         easDeviceId: textOf(easSpan(address)),
-        userEmail: textOf(emailSpan(address)),
+        userEmail: userOf(address),
       };
     },
     sizeBytes: () => chunks.length * chunkBytes,

@@ -73,7 +73,7 @@ export const openTable = (): Table => {
   });
   const byDevice = indexBy(records.deviceSpan);
   const byEasId = indexBy(records.easSpan);
-  const byUser = indexBy((address) => localSpan(records.emailSpan(address)));
+  const byUser = indexBy((address) => localSpan(records.userSpan(address)));
   let size = 0;
 
   const eachIndex = (address: number, act: (index: Index, hash: number) => void): void => {

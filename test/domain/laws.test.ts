@@ -18,7 +18,7 @@ import { type DeviceState, reviewDueAt } from '../../domain/device/device.ts';
 import { mailVerdict } from '../../domain/device/mail.ts';
 import { directoryDecider } from '../../domain/directory/decide.ts';
 import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
-import { readEventData } from '../../domain/events.ts';
+import { readEventData, schemaVersionOf } from '../../domain/events.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import { handoutDecider } from '../../domain/handout/decide.ts';
 import { identityProviderDecider } from '../../domain/identity-provider/decide.ts';
@@ -77,9 +77,15 @@ const obey = <State, Command extends { readonly type: string }, Event extends An
     if (isRefusal(decided)) continue;
     for (const { type } of decided) met.add(type);
     const at = 'now' in command ? String(command.now) : timeOf(0);
+    const { category } = decider.events;
     const stored = decided.map((event) => ({
       ...event,
-      data: readEventData(decider.events.category, event.type, 1, JSON.parse(JSON.stringify(event.data))),
+      data: readEventData(
+        category,
+        event.type,
+        schemaVersionOf(category, event.type),
+        JSON.parse(JSON.stringify(event.data)),
+      ),
       at,
     }));
     state = foldOn(decider, state, decided, at);

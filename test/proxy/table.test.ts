@@ -38,6 +38,14 @@ const deviceId = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...few, 'sixte
 const easId = fc.oneof(fc.constantFrom('A', 'B', 'C', 'LONG'.repeat(16), 'É'), fc.constant(null));
 const email = fc.oneof(
   fc.constantFrom('ann@a.example', 'ann@b.example', 'bob@a.example', 'corp\\eve@c.example', 'ünï@d.example'),
+  fc.constantFrom(
+    'bob',
+    '@a.example',
+    'ann@',
+    'ann@bob@a.example',
+    'ann@corp\\eve',
+    'ann@corp\\bob@a.example',
+  ),
   fc.constant(null),
 );
 const verdict = fc.record(
@@ -129,6 +137,21 @@ test('a device costs at most 128 bytes', () => {
       }),
     );
   assert.ok(table.sizeBytes() / devices <= 128, `${table.sizeBytes() / devices} bytes`);
+});
+
+test('more domains than have a number, and addresses that are too long', () => {
+  const table = openTable();
+  const of = (n: number) => nth(n, { userEmail: `user${n % 2}@domain${n}.example` });
+  for (let n = 0; n < 600; n += 1) table.upsert(of(n));
+  for (const n of [0, 254, 255, 256, 599]) assert.deepEqual(table.find([`EAS${n}`]), [of(n)]);
+  assert.equal(table.ofUser('user1').length, 300);
+  for (const userEmail of [`${'x'.repeat(256)}@domain1.example`, `x@${'y'.repeat(254)}.example`]) {
+    table.upsert(nth(1, { userEmail, position: 1_000 }));
+    const [found] = table.find(['EAS1']);
+    // Nobody is that user; but a domain that has a number may be as long as it likes.
+    assert.ok(found?.userEmail === null || found?.userEmail === userEmail);
+  }
+  assert.equal(table.ofUser('user1').length, 299);
 });
 
 test('device ids survive packing, whatever they are', () => {
