@@ -7,7 +7,7 @@
  * nobody is allowed until the server has been heard.
  */
 import { closeSync, createReadStream, fdatasync, fsync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { access, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Clock } from '../platform/clock.ts';
@@ -62,6 +62,7 @@ const checkOrder = (batch: Batch, known: KnownVerdicts, isWhole: boolean): void 
 
 const readVerdicts = async (file: string, serverKey: ServerKey, clock: Clock): Promise<Loaded> => {
   const known = nothingKnown();
+  await access(file);
   const key = serverKey.key();
   if (key === null) throw new Error('the server’s signing key is not known');
   let snapshotBytes = 0;

@@ -30,6 +30,11 @@ test('the feed is asked with the registered certificate and starts with a snapsh
   const first = await feed.connected(1);
   const { sha256 } = readIdentity(proxy.folder);
   assert.deepEqual([first.after, first.certificate, first.trust], [null, sha256, 'verified']);
+  assert.deepEqual(
+    proxy.lines.filter(({ level }) => Number(level) > 30),
+    [],
+    'a first start is nothing to warn of',
+  );
 });
 
 test('a device that enrols is served as soon as its verdict arrives; a new EAS id replaces the old one', async (t) => {
