@@ -220,7 +220,9 @@ test('who is not registered is refused; revoking cuts the feed; one certificate 
   }
 });
 
-test('the revocation itself cuts the feed: on a server that looks at registrations for no other reason', async () => {
+test('the revocation itself cuts the feed: on a server that looks at registrations for no other reason', {
+  timeout: 60_000,
+}, async () => {
   const identity = makeProxyIdentity();
   const input = { name: 'Fourth', certificatePem: identity.certificate };
   const { proxy } = await acme.client.mutate('registerProxy', input, 'ProxyPayload', 'proxy { id }');
