@@ -54,6 +54,8 @@ export interface FeedListenerParts extends Pick<ProxyFeedParts, 'checkMs' | 'hea
 
 /** How often the certificate is looked at for renewal. */
 const renewMs = 12 * 3_600_000;
+/** Strangers get no longer to show a certificate. */
+const handshakeMs = 10_000;
 /** Certificates whose refusal was logged lately; a refusal is logged once in ten minutes, whoever knocks. */
 const remembered = { max: 1_000, ttl: 600_000 };
 
@@ -109,7 +111,13 @@ export const startFeed = async (parts: FeedListenerParts): Promise<RunningFeed |
     return serveFeed(feedParts, proxy, sha256, req, res);
   };
   const server: Server = createServer(
-    { ...certificate, minVersion: 'TLSv1.2', requestCert: true, rejectUnauthorized: false },
+    {
+      ...certificate,
+      minVersion: 'TLSv1.2',
+      requestCert: true,
+      rejectUnauthorized: false,
+      handshakeTimeout: handshakeMs,
+    },
     (req, res) => void route(req, res).catch((error: unknown) => sendProblem(res, error, { log: deps.log })),
   );
   server.headersTimeout = 10_000;
