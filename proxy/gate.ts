@@ -8,6 +8,7 @@ import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
+import type { Ask } from './ask.ts';
 import { answerJson, answerXml, type OwnAnswer } from './autodiscover.ts';
 import { clientProblem } from './clients.ts';
 import type { InstanceConfig } from './config.ts';
@@ -22,6 +23,7 @@ import type { HeldRequests } from './held.ts';
 import { peekInto } from './peek.ts';
 import type { Decision, Question } from './question.ts';
 import { linger, refuse } from './refuse.ts';
+import { device as unknownDevice } from './rules/device.ts';
 import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
 import { readSpace, type Target } from './target.ts';
@@ -38,6 +40,8 @@ export interface GateParts {
   readonly held: HeldRequests;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Asks the server about a device that is not known. */
+  readonly ask: Ask;
   /** Told of every request once it is over. */
   readonly observe: (entry: AccessEntry) => void;
 }
@@ -125,6 +129,8 @@ const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
   let looked = needsEarlyLook(reading) ? await look(parts, reading) : null;
   const decideNow = () => decide(questionOf(parts, reading, looked));
   let decision = decideNow();
+  // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
+  if (decision.rule === unknownDevice.name) decision = await askFirst(parts, reading, decision, decideNow);
   // A body is asked for and looked at only when nothing else refuses it.
   if (decision.allow && looked === null && needsLook(reading)) {
     looked = await look(parts, reading);
@@ -137,6 +143,17 @@ const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
   }
   const { final, fault } = await pass(parts, reading, request, decision, decideNow, looked);
   logRequest(parts, reading, final, fault);
+};
+
+/** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */
+const askFirst = async (
+  { ask }: GateParts,
+  { target, credential, socket }: Ruled,
+  refusal: Decision,
+  decideNow: () => Decision,
+): Promise<Decision> => {
+  const who = { user: credential.user, address: socket.remoteAddress ?? '' };
+  return (await ask(easKeys(target.request), who)) ? decideNow() : refusal;
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
@@ -161,6 +178,7 @@ export const questionOf = (
     devicesOfUser: namesNoDevice && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
     maxAgeMs,
+    staleRule: known.staleRule,
   };
 };
 

@@ -22,11 +22,11 @@ export const url = z
     'must have no credentials, query or fragment',
   );
 
-/** SHA-256 of a certificate (DER), as `openssl x509 -fingerprint -sha256` prints it; kept as 64 upper-case digits. */
+/** SHA-256 of a certificate or its public key (DER), with or without the colons of OpenSSL; kept as 64 lower-case digits. */
 export const pin = z
   .string()
-  .transform((text) => text.replaceAll(':', '').toUpperCase())
-  .refine((text) => /^[0-9A-F]{64}$/.test(text), 'must be the SHA-256 fingerprint of a certificate');
+  .transform((text) => text.replaceAll(':', '').toLowerCase())
+  .refine((text) => /^[0-9a-f]{64}$/.test(text), 'must be the SHA-256 fingerprint of a certificate, in hex');
 
 const isOrigin = (parsed: URL): boolean => parsed.pathname === '/';
 const isBackend = (parsed: URL): boolean =>
@@ -94,7 +94,11 @@ export const instanceShape = {
       caFile: file
         .optional()
         .describe('PEM file of the CA that signed its certificate, when not a public one.'),
-      pin: pin.optional().describe('SHA-256 fingerprint of its certificate; nothing else is looked at then.'),
+      pin: pin
+        .optional()
+        .describe(
+          'Instead of a CA: SHA-256 fingerprint of its certificate or public key, or of its authority’s.',
+        ),
       allowAnyCertificate: z
         .boolean()
         .default(false)
@@ -107,10 +111,6 @@ export const instanceShape = {
       },
     )
     .describe('The mail server.'),
-  serverToken: z
-    .string()
-    .regex(/^[\x21-\x7e]{8,512}$/, 'must be 8 to 512 printable characters')
-    .describe('The credential shown once when this instance was registered in Muster. It says the tenant.'),
   clientCertificates: z
     .strictObject({
       caFile: file.describe('PEM file of the CA that must have signed the certificate of a device.'),

@@ -3,7 +3,7 @@
  */
 import type { Credential } from './credential.ts';
 import type { EasRequest, Unreadable } from './eas.ts';
-import type { Verdict } from './table.ts';
+import type { StaleRule, Verdict } from './table.ts';
 import type { Space } from './target.ts';
 
 /** All that rules may look at. */
@@ -28,6 +28,8 @@ export interface Question {
   /** Time since the server last confirmed the table; null when it never did. */
   readonly tableAgeMs: number | null;
   readonly maxAgeMs: number;
+  /** What the tenant wants of verdicts that are older than that. */
+  readonly staleRule: StaleRule;
 }
 
 /** The outcome: which rule decided and why, in words an operator can act on. */

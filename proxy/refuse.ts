@@ -44,8 +44,8 @@ export const refuse = (refused: Refused, { rule, reason }: Decision): void => {
     'content-length': body.length,
     'cache-control': 'no-store',
     'x-muster-reason': rule,
-    // The body that was announced will not come, or is not wanted: this connection cannot carry another request.
-    ...(expectsContinue || isTemporary ? { connection: 'close' } : {}),
+    // The body that was announced will not come, or the proxy goes: this connection cannot carry another request.
+    ...(expectsContinue || rule === 'stopping' ? { connection: 'close' } : {}),
   });
   res.end(body);
   if (req.complete) return;
@@ -70,5 +70,6 @@ export const linger = (res: ServerResponse): void => {
     if (!req.complete) req.socket.destroy();
   }, lingerMs);
   timer.unref();
-  req.socket.once('close', () => clearTimeout(timer));
+  // Its end or that of the connection: a connection with many refusals keeps nothing of them.
+  req.once('close', () => clearTimeout(timer));
 };

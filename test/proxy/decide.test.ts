@@ -33,6 +33,7 @@ const question = (given: Partial<Question> = {}): Question => ({
   bodyProblem: null,
   tableAgeMs: 0,
   maxAgeMs: 3_600_000,
+  staleRule: 'deny',
   ...given,
 });
 const validating = (bodyCommand: string | null, cmd = 'FolderSync', given: Partial<Question> = {}) =>
