@@ -257,6 +257,7 @@ test('what is no certificate is no registration', async () => {
     feedOf().authorityPem,
     `${world.proxyIdentity.certificate}${world.proxyIdentity.certificate}`,
     world.proxyIdentity.key,
+    makeProxyIdentity(new Date('1990-01-01')).certificate,
   ]) {
     const refused = await acme.client.mutate(
       'registerProxy',
