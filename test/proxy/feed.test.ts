@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { publicKeySha256 } from '../../platform/pki.ts';
 import { newSigningKey, signLine } from '../../platform/signed-line.ts';
 import type { Health } from '../../proxy/admin.ts';
@@ -256,6 +257,44 @@ for (const [name, damage] of [
     assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'stale');
   });
 }
+
+test('a line that a crash cut short is dropped, what is before it counts, and the file goes on after that', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  feed.send(verdictLine({ deviceId: 'dev_2', easDeviceId: 'TWO', position: '11' }));
+  await healthy(proxy, positioned('11'));
+  await proxy.stop();
+  const whole = readFileSync(proxy.stateFile, 'utf8');
+  const cut = whole.split('\n').at(-2)?.slice(0, 200);
+  appendFileSync(proxy.stateFile, `${cut}`);
+  const second = await openProxy(t, settings);
+  assert.equal((await feed.connected(2)).after, '11');
+  feed.send(verdictLine({ deviceId: 'dev_3', easDeviceId: 'THREE', position: '12' }));
+  await healthy(second, positioned('12'));
+  await second.stop();
+  assert.ok(readFileSync(proxy.stateFile, 'utf8').startsWith(whole));
+  feed.stage.status = 503;
+  const third = await openProxy(t, settings);
+  for (const id of ['ABC123', 'TWO', 'THREE'])
+    assert.equal((await post(third.port, { target: syncTarget.replace('ABC123', id) })).status, 200, id);
+});
+
+test('a snapshot that never came to its end leaves the file as it was', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  await proxy.stop();
+  const before = readFileSync(proxy.stateFile, 'utf8');
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  const second = await openProxy(t, settings);
+  const { send, res } = await feed.connected(2);
+  send([{ kind: 'snapshot' }, verdictLine({ access: 'deny', position: '40' })], { snapshot: 'part' });
+  while (!readdirSync(proxy.folder).some((name) => name.endsWith('.tmp'))) await nextTurn();
+  feed.stage.status = 503;
+  res.destroy();
+  await feed.connected(3);
+  await second.stop();
+  assert.equal(readFileSync(proxy.stateFile, 'utf8'), before);
+  assert.equal((await post((await openProxy(t, settings)).port)).status, 200);
+});
 
 test('stop ends long polls with 503, so that devices come back', async (t) => {
   const { mail, proxy } = await openStage(t);
