@@ -65,7 +65,8 @@ const follow = async (
       begin: () => {
         snapshots += 1;
       },
-      add: () => events.emit('news'),
+      part: () => {},
+      follow: () => events.emit('news'),
       completed: () => events.emit('news'),
     },
     onVerdicts: () => events.emit('news'),
