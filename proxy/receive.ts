@@ -14,10 +14,12 @@ import { type KnownVerdicts, nothingKnown, openTable, type Table } from './table
 
 /** Told of every good line, for the disk. */
 export interface Journal {
-  /** A snapshot begins: what is written from now on replaces the file once `completed` is called. */
+  /** A snapshot begins: its parts replace the file once `completed` is called. */
   readonly begin: () => void;
-  readonly add: (line: string, isChange: boolean) => void;
+  readonly part: (line: string) => void;
   readonly completed: () => void;
+  /** A line that follows what is known; a snapshot that was begun has come to nothing. */
+  readonly follow: (line: string, isChange: boolean) => void;
 }
 
 export interface ReceiverParts {
@@ -67,7 +69,7 @@ export const openReceiver = (
       journal.begin();
     }
     fill(staging, batch.verdicts);
-    journal.add(line, true);
+    journal.part(line);
     if (batch.snapshot !== 'last') return;
     const isOlder = known.position !== null && BigInt(batch.position) < BigInt(known.position);
     if (isOlder && batch.reset !== true) throw new Error('a snapshot is older than what is known');
@@ -84,7 +86,7 @@ export const openReceiver = (
     const changed = fill(known.table, batch.verdicts);
     const isChange = batch.from !== batch.position || known.staleRule !== batch.staleRule;
     confirm(batch);
-    journal.add(line, isChange || batch.verdicts.length > 0);
+    journal.follow(line, isChange || batch.verdicts.length > 0);
     if (batch.verdicts.length > 0) onVerdicts(changed);
   };
 

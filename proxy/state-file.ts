@@ -100,6 +100,13 @@ const syncAfterMs = 500;
 const leastChangesBytes = 4 * 1024 * 1024;
 const retryMs = 60_000;
 
+/** Writes a line whole; answers its length in bytes. */
+const writeLine = (fd: number, line: string): number => {
+  const bytes = Buffer.from(`${line}\n`, 'utf8');
+  if (writeSync(fd, bytes) !== bytes.length) throw new Error('the disk takes only a part of a line');
+  return bytes.length;
+};
+
 /** Opens the file again after what is whole in it; null when there is none to go on with. */
 const reopen = (file: string, { snapshotBytes, changesBytes }: Loaded): number | null => {
   if (snapshotBytes === 0) return null;
@@ -126,7 +133,6 @@ export const openStateFile = (file: string, loaded: Loaded, log: Logger, clock: 
     log.error({ err: error, file }, 'the verdicts could not be written to disk');
   };
   const attempt = (act: () => void): void => {
-    if (failedAt !== null) return;
     try {
       act();
     } catch (error) {
@@ -142,8 +148,12 @@ export const openStateFile = (file: string, loaded: Loaded, log: Logger, clock: 
   const closeLater = (fd: number | null): void => {
     if (fd !== null) syncing = syncing.then(() => closeSync(fd)).catch(fail);
   };
+  const dropBeside = (): void => {
+    closeLater(beside?.fd ?? null);
+    beside = null;
+  };
   const append = (fd: number, line: string): void => {
-    changesBytes += writeSync(fd, `${line}\n`);
+    changesBytes += writeLine(fd, line);
     writtenAt = clock();
     unwritten = null;
     timer ??= setTimeout(sync, syncAfterMs).unref();
@@ -156,26 +166,38 @@ export const openStateFile = (file: string, loaded: Loaded, log: Logger, clock: 
 
   return {
     begin: () => {
-      failedAt = null;
-      closeLater(beside?.fd ?? null);
+      dropBeside();
       turn = 1 - turn;
       const path = `${file}.${turn}.tmp`;
       attempt(() => {
         beside = { fd: openSync(path, 'w', 0o600), path, bytes: 0 };
       });
     },
-    add: (line, isChange) =>
-      attempt(() => {
-        if (beside !== null) beside.bytes += writeSync(beside.fd, `${line}\n`);
-        else if (main !== null && (isChange || clock() - writtenAt >= contactLagMs)) append(main, line);
-        else unwritten = line;
-      }),
+    part: (line) => {
+      const to = beside;
+      if (to === null) return;
+      try {
+        to.bytes += writeLine(to.fd, line);
+      } catch (error) {
+        dropBeside();
+        fail(error);
+      }
+    },
     completed: () => {
-      if (beside === null || failedAt !== null) return;
+      if (beside === null) return;
       const { fd, path, bytes } = beside;
       closeLater(main);
       [main, beside, snapshotBytes, changesBytes, writtenAt] = [fd, null, bytes, 0, clock()];
+      [failedAt, unwritten] = [null, null];
       syncing = syncing.then(() => replaceFile(fd, path)).catch(fail);
+    },
+    follow: (line, isChange) => {
+      dropBeside();
+      const fd = main;
+      // After a failure the file ends in the middle of a line, perhaps: it takes no more until a snapshot replaces it.
+      if (fd === null || failedAt !== null) return;
+      if (isChange || clock() - writtenAt >= contactLagMs) attempt(() => append(fd, line));
+      else unwritten = line;
     },
     wantsSnapshot: () =>
       failedAt === null
@@ -183,12 +205,11 @@ export const openStateFile = (file: string, loaded: Loaded, log: Logger, clock: 
         : clock() - failedAt >= retryMs,
     close: async () => {
       if (timer !== null) clearTimeout(timer);
-      attempt(() => {
-        if (main !== null && unwritten !== null) append(main, unwritten);
-      });
+      const [fd, line] = [main, unwritten];
+      if (fd !== null && line !== null && failedAt === null) attempt(() => append(fd, line));
       if (timer !== null) clearTimeout(timer);
       sync();
-      closeLater(beside?.fd ?? null);
+      dropBeside();
       closeLater(main);
       await syncing;
     },

@@ -140,13 +140,15 @@ builder.queryFields((t) => ({
 
 const ProxyPayload = payloadOf<ProxyId, ProxyRow>('Proxy', 'proxy', EasProxy, findProxy);
 
-/** The digest of the one certificate of a PEM text; throws `invalid-input`. */
-const digestOf = (pem: string): string => {
+/** The digest of the one certificate of a PEM text, which must be good at `now`; throws `invalid-input`. */
+const digestOf = (pem: string, now: number): string => {
   const certificate = /-----BEGIN CERTIFICATE-----/g.exec(pem) ? readCertificate(pem) : undefined;
   const fault = (message: string) => new MusterError('invalid-input', message, { field: 'certificatePem' });
   if (certificate === undefined || pem.split('-----BEGIN').length !== 2)
     throw fault('must be one certificate in PEM, as muster proxy export writes it');
-  if (new X509Certificate(certificate.raw).ca) throw fault('is the certificate of an authority');
+  const { ca, validTo } = new X509Certificate(certificate.raw);
+  if (ca) throw fault('is the certificate of an authority');
+  if (Date.parse(validTo) < now) throw fault('has expired');
   return certificateSha256(certificate);
 };
 
@@ -162,11 +164,11 @@ mutation('registerProxy', {
     certificatePem: t.string({ required: true }),
   }),
   run: async (input, context) => {
-    const { handler } = context.deps;
+    const { handler, clock } = context.deps;
     const { tenantId } = signedIn(context);
     if (input.certificatePem.length > longestPem)
       throw new MusterError('invalid-input', 'is too long', { field: 'certificatePem' });
-    const sha256 = digestOf(input.certificatePem);
+    const sha256 = digestOf(input.certificatePem, clock());
     const id = newId('prx');
     const unique = { kind: 'proxy-certificate', value: sha256 } as const;
     refuseIf(await reserve(handler, unique, proxyOwner(tenantId, id), causeOf(context)));

@@ -65,7 +65,8 @@ const follow = async (
       begin: () => {
         snapshots += 1;
       },
-      add: () => events.emit('news'),
+      part: () => {},
+      follow: () => events.emit('news'),
       completed: () => events.emit('news'),
     },
     onVerdicts: () => events.emit('news'),
@@ -257,6 +258,7 @@ test('what is no certificate is no registration', async () => {
     feedOf().authorityPem,
     `${world.proxyIdentity.certificate}${world.proxyIdentity.certificate}`,
     world.proxyIdentity.key,
+    makeProxyIdentity(new Date('1990-01-01')).certificate,
   ]) {
     const refused = await acme.client.mutate(
       'registerProxy',

@@ -37,8 +37,12 @@ const denial = {
   until: time,
 };
 
-const sendAs = async (identity: KeyPairPem | undefined, body: object): Promise<number> => {
-  const { status, close } = await openReading(`${stage.api.proxyFeed?.url}/proxy/v1/status`, {
+const sendAs = async (
+  identity: KeyPairPem | undefined,
+  body: object,
+  path = '/proxy/v1/status',
+): Promise<number> => {
+  const { status, close } = await openReading(`${stage.api.proxyFeed?.url}${path}`, {
     method: 'POST',
     tls: proxyTls(stage, identity),
     headers: { 'content-type': 'application/json' },
@@ -90,6 +94,21 @@ test('refusals become events once, however often the report comes; what the log 
       ['MoreMailDenied', 5, undefined],
     ],
   );
+});
+
+test('a proxy that was revoked reports and asks no more', async () => {
+  const identity = makeProxyIdentity();
+  const input = { name: 'Past', certificatePem: identity.certificate };
+  const { proxy } = await acme.client.mutate('registerProxy', input, 'ProxyPayload', 'proxy { id }');
+  const report = { reportId: randomUUID(), state, denials: [], others: 0 };
+  const question = { easDeviceIds: ['EAS1'], nonce: 'a-nonce-of-one-question' };
+  const statuses = async () => [
+    await sendAs(identity, report),
+    await sendAs(identity, question, '/proxy/v1/ask'),
+  ];
+  assert.deepEqual(await statuses(), [204, 200]);
+  await acme.client.mutate('revokeProxy', { proxyId: proxy.id }, 'ProxyPayload', 'pending');
+  assert.deepEqual(await statuses(), [401, 401]);
 });
 
 test('strangers, and reports that are none, are refused', async () => {

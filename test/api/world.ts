@@ -47,8 +47,8 @@ export const rules = {
 };
 
 /** A certificate as an instance of a proxy makes it. */
-export const makeProxyIdentity = (): KeyPairPem =>
-  createSelfSigned({ commonName: 'muster proxy test', hosts: [], usage: 'clientAuth' }, new Date());
+export const makeProxyIdentity = (now = new Date()): KeyPairPem =>
+  createSelfSigned({ commonName: 'muster proxy test', hosts: [], usage: 'clientAuth' }, now);
 
 /** Enrols a device over the device protocol. */
 export const enrolDevice = async (

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { publicKeySha256 } from '../../platform/pki.ts';
 import { newSigningKey, signLine } from '../../platform/signed-line.ts';
 import type { Health } from '../../proxy/admin.ts';
@@ -256,6 +258,83 @@ for (const [name, damage] of [
     assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'unready');
   });
 }
+
+test('a line that a crash cut short is dropped, what is before it counts, and the file goes on after that', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  feed.send(verdictLine({ deviceId: 'dev_2', easDeviceId: 'TWO', position: '11' }));
+  await healthy(proxy, positioned('11'));
+  await proxy.stop();
+  const whole = readFileSync(proxy.stateFile, 'utf8');
+  const cut = whole.split('\n').at(-2)?.slice(0, 200);
+  appendFileSync(proxy.stateFile, `${cut}`);
+  const second = await openProxy(t, settings);
+  assert.equal((await feed.connected(2)).after, '11');
+  feed.send(verdictLine({ deviceId: 'dev_3', easDeviceId: 'THREE', position: '12' }));
+  await healthy(second, positioned('12'));
+  await second.stop();
+  assert.ok(readFileSync(proxy.stateFile, 'utf8').startsWith(whole));
+  feed.stage.status = 503;
+  const third = await openProxy(t, settings);
+  for (const id of ['ABC123', 'TWO', 'THREE'])
+    assert.equal((await post(third.port, { target: syncTarget.replace('ABC123', id) })).status, 200, id);
+});
+
+test('a snapshot that never came to its end leaves the file as it was', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  await proxy.stop();
+  const before = readFileSync(proxy.stateFile, 'utf8');
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  const second = await openProxy(t, settings);
+  const { send, res } = await feed.connected(2);
+  send([{ kind: 'snapshot' }, verdictLine({ access: 'deny', position: '40' })], { snapshot: 'part' });
+  while (!readdirSync(proxy.folder).some((name) => name.endsWith('.tmp'))) await nextTurn();
+  feed.stage.status = 503;
+  res.destroy();
+  await feed.connected(3);
+  await second.stop();
+  const after = readFileSync(proxy.stateFile, 'utf8');
+  assert.deepEqual([after.startsWith(before), after.includes('"part"')], [true, false]);
+  assert.equal((await post((await openProxy(t, settings)).port)).status, 200);
+});
+
+test('what follows a snapshot that came to nothing is on the disk nevertheless', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  feed.stage.connections[0]?.send([{ kind: 'snapshot' }, verdictLine()], {
+    snapshot: 'part',
+    position: '40',
+  });
+  while (!readdirSync(proxy.folder).includes('verdicts.0.tmp')) await nextTurn();
+  feed.stage.connections[0]?.res.destroy();
+  await feed.connected(2);
+  feed.send(verdictLine({ access: 'deny', position: '11' }));
+  await healthy(proxy, positioned('11'));
+  await proxy.stop();
+  feed.stage.status = 503;
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  assert.equal((await post((await openProxy(t, settings)).port)).headers.get('x-muster-reason'), 'verdict');
+});
+
+test('a disk that takes nothing is said, decisions go on, and everything is written as soon as it can be', async (t) => {
+  let now = Date.UTC(2026, 10, 23);
+  const clock = () => now;
+  const mail = await openMailServer(t);
+  const feed = await openFeed(t, undefined, clock);
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: folder(t) };
+  // What stands where the first file would be written.
+  mkdirSync(join(settings.stateDir, 'mail', 'verdicts.1.tmp'), { recursive: true });
+  const proxy = await openProxy(t, settings, { clock });
+  await proxy.until(({ level, msg }) => level === 50 && /could not be written/.test(msg));
+  await healthy(proxy);
+  assert.equal((await post(proxy.port)).status, 200);
+  now += 60_000;
+  feed.send({ kind: 'position', position: '10' });
+  assert.equal((await feed.connected(2)).after, null);
+  while (!existsSync(proxy.stateFile)) await nextTurn();
+  await proxy.stop();
+  feed.stage.status = 503;
+  assert.equal((await post((await openProxy(t, settings, { clock })).port)).status, 200);
+});
 
 test('stop ends long polls with 503, so that devices come back', async (t) => {
   const { mail, proxy } = await openStage(t);
