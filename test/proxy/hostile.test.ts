@@ -180,3 +180,57 @@ test('a refused body is read away and the connection serves the next request', a
   assert.match(answer, /^HTTP\/1.1 403 /);
   assert.ok(mail.seen.every(({ url }) => url === syncTarget.replace('Cmd=Sync', 'Cmd=Sync')));
 });
+
+test('what follows a message whose end is in doubt is not served', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const inner = request({});
+  const chunked = `1\r\nx\r\n0\r\n\r\n${inner}`;
+  const doubtful = [
+    request({ head: 'Transfer-Encoding: gzip, chunked\r\n', body: chunked }),
+    request({ head: 'Transfer-Encoding: ,chunked\r\n', body: chunked }),
+    request({ head: 'Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n', body: chunked }),
+    request({
+      line: `POST ${syncTarget} HTTP/1.0`,
+      head: 'Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n',
+      body: chunked,
+    }),
+    request({ head: 'Host: y\r\nContent-Length: 0\r\n', body: inner }),
+  ];
+  for (const bytes of doubtful) {
+    const answer = await raw(proxy.port, bytes);
+    assert.match(answer, /^HTTP\/1.1 403[\s\S]*x-muster-reason: request/i, bytes);
+    assert.match(answer, /\r\nconnection: close\r\n/i, bytes);
+    assert.equal(answer.match(/HTTP\/1\.1/g)?.length, 1, bytes);
+  }
+  assert.deepEqual(mail.seen, []);
+});
+
+test('no header is lost behind many others: a length, an encoding or a credential there counts', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const many = (count: number) => Array.from({ length: count }, (_, at) => `X-${at}: y\r\n`).join('');
+  for (const last of [
+    'Transfer-Encoding: chunked\r\n',
+    `Content-Length: 0\r\nAuthorization: ${basic('eve')}\r\n`,
+    'Content-Length: 0\r\n',
+  ])
+    assert.match(
+      await raw(
+        proxy.port,
+        request({ head: `${many(200)}${last}`, body: last.startsWith('T') ? '0\r\n\r\n' : '' }),
+      ),
+      /^HTTP\/1.1 403[\s\S]*x-muster-reason: request[\s\S]*too many headers/i,
+      last,
+    );
+  assert.deepEqual(mail.seen, []);
+  assert.match(
+    await raw(proxy.port, request({ head: `${many(90)}Content-Length: 0\r\n` })),
+    /^HTTP\/1.1 200/,
+  );
+});
+
+test('a Basic credential with more padding than belongs to it names nobody', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const padded = request({}).replace(basic('alice'), `${basic('alice')}=`);
+  assert.match(await raw(proxy.port, padded), /^HTTP\/1.1 403[\s\S]*x-muster-reason: credential/i);
+  assert.deepEqual(mail.seen, []);
+});
