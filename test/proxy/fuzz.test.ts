@@ -26,7 +26,8 @@ import {
   syncBody,
   withLength,
 } from './fuzz/request.ts';
-import { folder, healthy, openFeed, openProxyOf, token, verdictLine } from './stage.ts';
+import { makeCertificate } from './own-certificate.ts';
+import { folder, healthy, openFeed, openProxy, verdictLine } from './stage.ts';
 
 const seed = Number(process.env['MUSTER_FUZZ_SEED'] ?? 20_261_125);
 const count = Number(process.env['MUSTER_FUZZ_COUNT'] ?? 10_000);
@@ -42,36 +43,30 @@ const patienceMs = 100_000;
 /** What the heap may grow by between the first tenth and the end. */
 const maxGrowthBytes = 24 * 1024 * 1024;
 
-/** One proxy with a plain and a TLS port before the same mail server. */
+/** A proxy with a plain port and one with a TLS port before the same mail server. */
 const openFuzzed = async (t: TestContext) => {
   const recorder = await startRecorder();
   t.after(recorder.stop);
   const feed = await openFeed(t, [verdictLine()]);
-  const stateDir = folder(t);
-  const shared = {
-    listenPort: 0,
-    publicUrl: 'https://mail.example.org',
-    serverToken: token,
-    backend: { url: recorder.url },
-  };
+  const { certFile, keyFile, cert } = makeCertificate(t, 'serverAuth');
   const logDir = folder(t);
-  const proxy = await openProxyOf(t, {
-    serverUrl: feed.url,
-    stateDir,
-    log: { file: join(logDir, 'access.log') },
-    instances: [
-      { ...shared, name: 'plain' },
-      { ...shared, name: 'sealed', tls: { selfSigned: { hostName: '127.0.0.1' } } },
-    ],
-  });
-  for (const instance of proxy.instances) await healthy(instance);
-  const [plain, sealed] = proxy.instances.map(({ port }) => port) as [number, number];
-  const ports: Ports = { plain, tls: sealed, ca: readFileSync(join(stateDir, 'sealed', 'tls.crt'), 'utf8') };
-  const logged = () =>
-    readdirSync(logDir)
+  const open = async (name: string, settings: object) => {
+    const log = { file: join(logDir, `${name}.log`) };
+    const backend = { url: recorder.url };
+    const proxy = await openProxy(t, { backend, serverUrl: feed.url, log, ...settings });
+    await healthy(proxy);
+    return proxy;
+  };
+  const proxies = [await open('plain', {}), await open('tls', { tls: { certFile, keyFile } })] as const;
+  const ports: Ports = { plain: proxies[0].port, tls: proxies[1].port, ca: cert };
+  /** The access log of both, once they are stopped. */
+  const logged = async () => {
+    for (const proxy of proxies) await proxy.stop();
+    return readdirSync(logDir)
       .flatMap((name) => readFileSync(join(logDir, name), 'utf8').trim().split('\n'))
       .map((line) => JSON.parse(line) as { decision: string; rule: string; user: string | null });
-  return { recorder, proxy, ports, logged };
+  };
+  return { recorder, ports, logged, lines: () => proxies.flatMap((proxy) => proxy.lines) };
 };
 
 /** Deals the messages out to connections, honest requests among them. */
@@ -169,7 +164,7 @@ test(`${count} hostile messages reach nobody and disturb nobody`, async (t) => {
   t.diagnostic(`matrix: fuzz of the proxy: ${count} messages of seed ${seed}`);
   const patience = AbortSignal.timeout(patienceMs);
   setMaxListeners(0, patience);
-  const { recorder, proxy, ports, logged } = await openFuzzed(t);
+  const { recorder, ports, logged, lines } = await openFuzzed(t);
   const longPoll = await openLongPoll(t, recorder, ports);
   const sent = new Set<string>();
   const nextHonest = (): Honest => {
@@ -195,14 +190,13 @@ test(`${count} hostile messages reach nobody and disturb nobody`, async (t) => {
   assert.match(await longPoll.answered, /^HTTP\/1\.1 200 /);
   assertOnlyHonest(recorder, sent);
   assert.deepEqual(
-    proxy.lines.filter((line) => Number(line['level']) >= 50),
+    lines().filter((line) => Number(line['level']) >= 50),
     [],
     'something failed inside the proxy',
   );
   assert.ok(growth < maxGrowthBytes, `the process grew by ${growth} bytes`);
-  await proxy.stop();
   // Each line is JSON that was parsed: no message has forged one.
-  const allowed = logged().filter(({ decision }) => decision === 'allow');
+  const allowed = (await logged()).filter(({ decision }) => decision === 'allow');
   assert.ok(
     allowed.length > sent.size && allowed.every(({ rule, user }) => rule === 'verdict' && user === 'alice'),
   );
