@@ -148,22 +148,35 @@ const meaning = ({ status, headers, body }: Answer) => ({
   commands: headers['ms-asprotocolcommands'],
 });
 
-test('a day of a phone over TLS: both forms through the proxy are what they are without it', async (t) => {
+/** How the phone reaches the mail server: without a proxy, or through one that may ask it for a certificate. */
+type Way = 'direct' | 'proxy' | 'proxy with client certificates';
+const ways: readonly Way[] = ['direct', 'proxy'];
+
+/** A mail server over TLS, the way to it and a phone that goes it. */
+const openWay = async (t: TestContext, way: Way, form: Form) => {
   const { certFile, keyFile, cert, key } = makeCertificate(t, 'serverAuth');
+  const own = makeCertificate(t, 'clientAuth', 'alice');
+  const backEnd = await openBackEnd(t, { tls: { cert, key } });
+  if (way === 'direct') return { backEnd, phone: phoneOf(t, { url: backEnd.url, form, tls: { ca: cert } }) };
+  const isAsked = way === 'proxy with client certificates';
+  const feed = await openFeed(t, [verdictLine({ easDeviceId: deviceId })]);
+  const proxy = await openProxy(t, {
+    backend: { url: backEnd.url, caFile: certFile },
+    serverUrl: feed.url,
+    tls: { certFile, keyFile },
+    ...(isAsked ? { clientCertificates: { caFile: own.certFile, bindDevice: true } } : {}),
+  });
+  await healthy(proxy);
+  const tls = { ca: cert, ...(isAsked ? { cert: own.cert, key: own.key } : {}) };
+  return { backEnd, phone: phoneOf(t, { url: `https://127.0.0.1:${proxy.port}`, form, tls }) };
+};
+
+test('a day of a phone over TLS: both forms through the proxy are what they are without it', async (t) => {
   const days = [];
-  for (const isProxied of [false, true])
+  for (const way of ways)
     for (const form of forms) {
-      const backEnd = await openBackEnd(t, { tls: { cert, key } });
-      let { url } = backEnd;
-      if (isProxied) {
-        const feed = await openFeed(t, [verdictLine({ easDeviceId: deviceId })]);
-        const backend = { url, caFile: certFile };
-        const proxy = await openProxy(t, { backend, serverUrl: feed.url, tls: { certFile, keyFile } });
-        await healthy(proxy);
-        url = `https://127.0.0.1:${proxy.port}`;
-      }
-      const client = phoneOf(t, { url, form, tls: { ca: cert } });
-      const told = (await day(client, backEnd)).map(meaning);
+      const { backEnd, phone } = await openWay(t, way, form);
+      const told = (await day(phone, backEnd)).map(meaning);
       const { sent, partnerships } = backEnd.mailbox('alice');
       assert.ok(backEnd.received.every((one) => one.form === form));
       const received = backEnd.received.map(({ form: _, ...one }) => one);

@@ -194,7 +194,9 @@ const randomFields: Family = fc
   .tuple(fc.integer({ min: 0, max: 120 }), fc.uint8Array({ minLength: 0, maxLength: 80 }))
   .map(([version, rest]) => encodedOf('random fields', Buffer.from([version, ...rest]).toString('base64')));
 
-/** The placeholder id is judged by the body, which must be Provision or FolderSync and what Cmd says. */
+/** The ids whose requests are judged by the body: it must be Provision or FolderSync of `validate`, and what Cmd says. */
+const judgedByBody: readonly string[] = ['validate'];
+
 const badBody: Family = fc
   .tuple(
     oneOf(
@@ -215,9 +217,12 @@ const badBody: Family = fc
       '\xff\xfe\x00',
     ),
     oneOf(0, 1, 100, 70_000),
+    oneOf(...judgedByBody),
   )
-  .map(([start, more]) => {
-    const target = plainTarget('validate').replace('Cmd=Sync', 'Cmd=FolderSync');
+  // No body at all repeats the last Ping or Sync, which a known device may.
+  .filter(([start, , id]) => start !== '' || id === 'validate')
+  .map(([start, more, id]) => {
+    const target = plainTarget(id).replace('Cmd=Sync', 'Cmd=FolderSync');
     const body = start === '' ? '' : `${start}${'\x01'.repeat(more)}`;
     return {
       family: 'bad body',
