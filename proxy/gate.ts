@@ -279,7 +279,8 @@ const linger = (socket: Socket, res: ServerResponse): void => {
     if (!res.req.complete) socket.destroy();
   }, lingerMs);
   timer.unref();
-  socket.once('close', () => clearTimeout(timer));
+  // Its end or that of the connection: a connection with many refusals keeps nothing of them.
+  res.req.once('close', () => clearTimeout(timer));
 };
 
 /** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */

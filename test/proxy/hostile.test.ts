@@ -1,6 +1,7 @@
 /** Hostile bytes at the public socket: a correct refusal, nothing at the mail server, and the proxy lives on. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { basic, openStage, post, raw, syncTarget } from './stage.ts';
 
@@ -233,4 +234,22 @@ test('a Basic credential with more padding than belongs to it names nobody', asy
   const padded = request({}).replace(basic('alice'), `${basic('alice')}=`);
   assert.match(await raw(proxy.port, padded), /^HTTP\/1.1 403[\s\S]*x-muster-reason: credential/i);
   assert.deepEqual(mail.seen, []);
+});
+
+test('a connection keeps nothing of the many requests that are refused on it', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => void warnings.push(warning);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
+  const refused = target('ABC123', 'OTHER').replace('Content-Length: 0', 'Content-Length: 5');
+  const last = request({ head: 'Content-Length: 0\r\nConnection: close\r\n' });
+  const client = connect(proxy.port, '127.0.0.1');
+  client.write(`${`${refused}hello`.repeat(40)}${last}`);
+  let answers = '';
+  for await (const chunk of client) answers += chunk;
+  assert.equal(answers.match(/HTTP\/1\.1 403/g)?.length, 40);
+  assert.equal(mail.seen.length, 1);
+  // Node warns of the eleventh listener of a kind.
+  assert.deepEqual(warnings, []);
 });
