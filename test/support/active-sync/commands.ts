@@ -25,8 +25,9 @@ const provision: Command = (call) => {
   // MS-ASPROV 3.1.5.1: from 14.1 on the first request says what device it is.
   if (Number(line.version) >= 14.1 && information === undefined) return onlyStatus('Provision', 165);
   partnership.offeredKey = call.newPolicyKey();
-  return provisioned(
-    [element('Provision:PolicyKey', String(partnership.offeredKey))],
+  return policyAnswer(
+    1,
+    keyElement(partnership.offeredKey),
     element(
       'Provision:Data',
       element('Provision:EASProvisionDoc', element('Provision:DevicePasswordEnabled', '1')),
@@ -36,30 +37,15 @@ const provision: Command = (call) => {
 
 const acknowledge = (call: Call, key: number, status: string): Element => {
   const { partnership, newPolicyKey } = call;
-  if (key !== partnership.offeredKey || key === 0) return policyStatus(5);
-  if (status !== '1') return policyStatus(1);
+  if (key !== partnership.offeredKey || key === 0) return policyAnswer(5);
+  if (status !== '1') return policyAnswer(1);
   partnership.offeredKey = 0;
   partnership.policyKey = newPolicyKey();
-  return provisioned([element('Provision:PolicyKey', String(partnership.policyKey))]);
+  return policyAnswer(1, keyElement(partnership.policyKey));
 };
 
-const provisioned = (key: Element[], ...data: Element[]): Element =>
-  onlyStatus(
-    'Provision',
-    1,
-    element(
-      'Provision:Policies',
-      element(
-        'Provision:Policy',
-        element('Provision:PolicyType', policyType),
-        element('Provision:Status', '1'),
-        ...key,
-        ...data,
-      ),
-    ),
-  );
-
-const policyStatus = (status: number): Element =>
+/** The answer about the policy, with its own status below that of the command. */
+const policyAnswer = (status: number, ...more: Element[]): Element =>
   onlyStatus(
     'Provision',
     1,
@@ -69,9 +55,12 @@ const policyStatus = (status: number): Element =>
         'Provision:Policy',
         element('Provision:PolicyType', policyType),
         element('Provision:Status', String(status)),
+        ...more,
       ),
     ),
   );
+
+const keyElement = (key: number): Element => element('Provision:PolicyKey', String(key));
 
 /** The order to wipe stands until the device says that it does. */
 const wipe = ({ body, partnership }: Call): Element => {
