@@ -85,13 +85,20 @@ interface Looked {
 export type Gate = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
 
 /** The gate over these parts. */
-export const openGate =
-  (parts: GateParts): Gate =>
-  (req, res, expectsContinue) => {
+export const openGate = (parts: GateParts): Gate => {
+  const spent = new WeakSet<Socket>();
+  return (req, res, expectsContinue) => {
+    // The connection closes with the answer to an earlier request.
+    if (spent.has(req.socket)) return;
     // Both may fail while nobody listens any more (the client or the mail server is gone); that is not a fault.
     req.on('error', () => {});
     res.on('error', () => {});
     const reading = read(parts, req, res, expectsContinue);
+    if (reading.headers.malformed !== null) {
+      // Where such a message ends is in doubt: what follows it may be part of it (RFC 9112 6.1, 6.3).
+      spent.add(req.socket);
+      res.shouldKeepAlive = false;
+    }
     const walked = isRuled(reading) ? walk(parts, reading) : discover(parts, reading);
     walked.catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
@@ -100,6 +107,7 @@ export const openGate =
       logRequest(parts, reading, failed, null);
     });
   };
+};
 
 const isRuled = (reading: Reading): reading is Ruled => reading.target.space !== 'autodiscover';
 

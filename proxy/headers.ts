@@ -46,9 +46,13 @@ const lists = new Set([
   'via',
 ]);
 
+/** No client comes near this; size alone (listener.ts) would allow thousands. */
+const maxHeaders = 100;
+
 /** Reads Node's raw header list (name, value, name, value …). */
 export const readHeaders = (raw: readonly string[], httpVersion: string): ReadHeaders => {
   const values = new Map<string, string>();
+  if (raw.length / 2 > maxHeaders) return { values, malformed: 'there are too many headers' };
   let malformed: string | null = null;
   for (let at = 0; at < raw.length; at += 2) {
     const name = (raw[at] as string).toLowerCase();
