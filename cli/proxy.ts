@@ -1,5 +1,5 @@
 /**
- * `muster proxy`: the EAS proxy, a process of its own that reaches the server over HTTP alone.
+ * `muster proxy`: the EAS proxy, a process of its own that reaches the server over HTTPS alone.
  */
 import { Command } from 'commander';
 import { systemClock } from '../platform/clock.ts';
@@ -9,9 +9,11 @@ import { openLog } from '../platform/log.ts';
 import type { InstanceConfig, ProxyConfig } from '../proxy/config.ts';
 import { permissionAdvice, readProxyConfig } from '../proxy/config-file.ts';
 import { type Explanation, explain } from '../proxy/explain.ts';
-import { stateFileOf } from '../proxy/instance.ts';
+import { instanceDir, stateFileOf } from '../proxy/instance.ts';
 import * as proxy from '../proxy/main.ts';
-import { loadVerdicts, sourceOf } from '../proxy/state-file.ts';
+import { openServerKey } from '../proxy/server-key.ts';
+import { loadVerdicts } from '../proxy/state-file.ts';
+import { exportCommand, initCommand } from './proxy/set-up.ts';
 import { stopSignal } from './signals.ts';
 
 interface Options {
@@ -88,13 +90,14 @@ const named = (instances: readonly InstanceConfig[], name: string | undefined): 
 /** What a proxy that starts now would say, from the verdicts on disk. */
 const readState = async (
   config: ProxyConfig,
-  { name, serverToken }: InstanceConfig,
+  instance: InstanceConfig,
   input: ExplainOptions,
 ): Promise<Explanation> => {
+  const { name } = instance;
   const log = openLog({ level: 'error', name: 'proxy' });
-  const source = sourceOf(config.serverUrl, serverToken);
-  const known = await loadVerdicts(stateFileOf(config, name), source, log, systemClock);
-  return explain({ maxAgeMs: config.maxAgeSeconds * 1000, known, clock: systemClock }, input);
+  const serverKey = openServerKey(instanceDir(config, name));
+  const { known } = await loadVerdicts(stateFileOf(config, name), serverKey, log, systemClock);
+  return explain({ maxAgeMs: config.maxAgeSeconds * 1000, known, clock: systemClock, instance }, input);
 };
 
 const mark = (allow: boolean | null): string => (allow === null ? '  -  ' : allow ? 'allow' : 'DENY ');
@@ -135,4 +138,6 @@ export const proxyCommand = (): Command =>
     .description('Start the EAS proxy: only known, compliant devices reach the mail servers behind it.')
     .option('--config <file>', 'its settings, YAML or JSON (MUSTER_PROXY_CONFIG)')
     .action(serve)
+    .addCommand(initCommand())
+    .addCommand(exportCommand())
     .addCommand(explainCommand());

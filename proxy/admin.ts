@@ -6,9 +6,9 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { isoTime } from '../platform/clock.ts';
 import type { ExplainInput, Explanation } from './explain.ts';
 import type { Metrics } from './metrics.ts';
-import type { KnownVerdicts } from './table.ts';
+import type { KnownVerdicts, StaleRule } from './table.ts';
 
-/** The state of one instance; `stale` means that nobody is allowed until the server has been heard again. */
+/** The state of one instance; `stale`: the server has not been heard for too long, and `staleRule` says what then. */
 export interface Health {
   readonly status: 'ok' | 'stale';
   readonly devices: number;
@@ -16,12 +16,20 @@ export interface Health {
   readonly connected: boolean;
   readonly lastContactAt: string | null;
   readonly stale: boolean;
+  readonly staleRule: StaleRule;
+  /** False: allowAnyServerCertificate is set. */
+  readonly verifiesServer: boolean;
   /** Of the certificate that devices see; absent without TLS. */
   readonly certificateExpiresAt?: string;
 }
 
 /** Health as of `now` (ms since the epoch). */
-export const healthOf = (known: KnownVerdicts, now: number, maxAgeMs: number): Health => {
+export const healthOf = (
+  known: KnownVerdicts,
+  now: number,
+  maxAgeMs: number,
+  verifiesServer: boolean,
+): Health => {
   const stale = known.contactAt === null || now - known.contactAt > maxAgeMs;
   return {
     status: stale ? 'stale' : 'ok',
@@ -30,8 +38,14 @@ export const healthOf = (known: KnownVerdicts, now: number, maxAgeMs: number): H
     connected: known.connected,
     lastContactAt: known.contactAt === null ? null : isoTime(known.contactAt),
     stale,
+    staleRule: known.staleRule,
+    verifiesServer,
   };
 };
+
+/** Whether nobody is allowed for want of verdicts that are fresh enough; the rule itself is rules/stale.ts. */
+export const deniesAll = ({ stale, staleRule, lastContactAt }: Health): boolean =>
+  stale && (staleRule === 'deny' || lastContactAt === null);
 
 /** The state of a proxy: the worst of its instances, and each of them by name. */
 export interface ProxyHealth {
@@ -139,6 +153,6 @@ export const readinessOf = (instance: string, health: Health, isDraining: boolea
   const reasons: string[] = [];
   if (isDraining) reasons.push('draining');
   if (health.lastContactAt === null) reasons.push('no-verdicts');
-  else if (health.stale) reasons.push('stale');
+  else if (deniesAll(health)) reasons.push('stale');
   return { instance, ready: reasons.length === 0, reasons };
 };

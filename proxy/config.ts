@@ -30,25 +30,28 @@ const unique = (instances: readonly InstanceConfig[], context: z.RefinementCtx):
 
 export const proxyShape = {
   serverUrl: url
-    .refine(
-      (parsed) => parsed.protocol === 'https:' || isLoopback(parsed.hostname),
-      'must be https unless it is on this machine',
-    )
-    .describe('The Muster server. `https`, except on the same machine.'),
+    .refine((parsed) => parsed.protocol === 'https:', 'must be https')
+    .describe('The Muster server’s listener for proxies, as GraphQL shows it (`proxyFeed.url`).'),
   serverCaFile: file
     .optional()
-    .describe('PEM file of the CA that signed its certificate, when not a public one.'),
+    .describe(
+      'PEM file of the CA that signed its certificate, when not a public one (`proxyFeed.authorityPem`).',
+    ),
   serverPin: pin
     .optional()
-    .describe('SHA-256 fingerprint of its certificate; nothing else is looked at then.'),
+    .describe(
+      'Instead of a CA: SHA-256 fingerprint of its certificate or public key, or of its authority’s (`proxyFeed.pin`).',
+    ),
   allowAnyServerCertificate: z
     .boolean()
     .default(false)
-    .describe('Trusts whoever answers as the server: only for tests. Warns at every start.'),
+    .describe(
+      'Trusts whoever answers as the server: only for tests. Warns at every start and is shown in Muster.',
+    ),
   stateDir: file
     .default('./data/proxy')
     .describe(
-      'Folder where verdicts and keys are kept, a folder for each instance. Only its owner may read it.',
+      'Folder where identities, verdicts and keys are kept, a folder for each instance. Only its owner may read it.',
     ),
   adminHost: z
     .string()
@@ -62,7 +65,7 @@ export const proxyShape = {
     .min(3_600)
     .default(86_400)
     .describe(
-      'Verdicts that the server has not confirmed for this long (s) allow nobody. At least one hour.',
+      'Verdicts that the server has not confirmed for this long (s) are stale: then the tenant’s rule decides, which denies unless it chose otherwise. At least one hour.',
     ),
   drainSeconds: z.coerce
     .number()

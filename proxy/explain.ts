@@ -3,6 +3,8 @@
  * as for a real one, with each rule's opinion in order. Called by admin.ts, by `muster proxy explain` and, through
  * cli/, by the server's GraphQL.
  */
+import { clientProblem } from './clients.ts';
+import type { InstanceConfig } from './config.ts';
 import { readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { easPath, readTarget } from './eas.ts';
@@ -34,21 +36,32 @@ export interface Explanation extends Decision {
   readonly opinions: readonly Opinion[];
 }
 
+/** `instance` is null where no proxy is asked: which mail apps it lets through is not known then. */
+export type ExplainParts = QuestionParts & { readonly instance: InstanceConfig | null };
+
 /** Explains. Never throws: what cannot be read is a reason, too. */
-export const explain = (parts: QuestionParts, input: ExplainInput): Explanation => {
+export const explain = (parts: ExplainParts, input: ExplainInput): Explanation => {
   const { deviceId, user, command = 'Sync', deviceType = 'SmartPhone', userAgent = 'muster-explain' } = input;
   const question = questionOf(
     parts,
     {
       method: 'POST',
-      eas: readTarget('POST', `${easPath}?Cmd=${command}&DeviceId=${deviceId}&DeviceType=${deviceType}`),
+      target: {
+        space: 'eas',
+        request: readTarget(
+          'POST',
+          `${easPath}?Cmd=${command}&DeviceId=${deviceId}&DeviceType=${deviceType}`,
+        ),
+        path: easPath,
+      },
+      clientProblem: parts.instance === null ? null : clientProblem(userAgent, parts.instance),
       headers: readHeaders(['host', 'explain', 'user-agent', userAgent], '1.1'),
       credential: readCredential(`Basic ${Buffer.from(`${user}:`).toString('base64')}`),
     },
-    command,
+    { command, problem: null },
   );
   const opinions: Opinion[] = [];
-  for (const rule of rules) {
+  for (const rule of rules.eas) {
     const opinion = rule.judge(question);
     opinions.push({ rule: rule.name, allow: opinion?.allow ?? null, reason: opinion?.reason ?? null });
     if (opinion !== null) break;

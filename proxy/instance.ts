@@ -4,9 +4,11 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Agent } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import { type Health, healthOf } from './admin.ts';
+import { openAsk } from './ask.ts';
 import { loadCertificate, readNamed } from './certificate.ts';
 import type { InstanceConfig, ProxyConfig } from './config.ts';
 import { type ExplainInput, type Explanation, explain } from './explain.ts';
@@ -14,13 +16,16 @@ import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
+import { type Identity, readIdentity } from './identity.ts';
 import { close, listen, openListener } from './listener.ts';
 import type { InstanceFigures } from './metrics.ts';
 import { figuresOf, type Operations } from './operations.ts';
 import { keepCertificate } from './reload.ts';
 import type { ReportTiming } from './report.ts';
-import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
-import type { Trust } from './trust.ts';
+import { openServerKey } from './server-key.ts';
+import { openStaleLog } from './stale-log.ts';
+import { loadVerdicts, openStateFile } from './state-file.ts';
+import { openConnector } from './trust.ts';
 
 /** What an instance takes from its process. */
 export interface InstanceParts {
@@ -32,6 +37,7 @@ export interface InstanceParts {
   readonly operations: Pick<Operations, 'observe' | 'reportTo'>;
   readonly timing?: Partial<FeedTiming> | undefined;
   readonly reportTiming?: Partial<ReportTiming> | undefined;
+  readonly recheckMs?: number | undefined;
 }
 
 /** An instance that accepts requests. */
@@ -49,11 +55,22 @@ export interface RunningInstance {
 }
 
 /** How often held requests are decided again for no other reason than time: the table may have become stale. */
-const recheckMs = 30_000;
+const defaultRecheckMs = 30_000;
 
-/** Where an instance keeps its verdicts and keys. */
+/** Where an instance keeps its identity, its verdicts and its other keys. */
 export const instanceDir = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
   join(config.stateDir, name);
+
+/** The client of the Muster server, which knows the instance by its certificate. */
+const openServer = (config: ProxyConfig, identity: Identity): Agent => {
+  const { serverCaFile, serverPin: pin, allowAnyServerCertificate: allowAny } = config;
+  const ca = readOptional(serverCaFile, 'serverCaFile');
+  return new Agent({
+    headersTimeout: 15_000,
+    bodyTimeout: 0,
+    connect: openConnector({ ca, pin, allowAny }, identity),
+  });
+};
 
 /** The file of its verdicts. */
 export const stateFileOf = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
@@ -72,11 +89,11 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     instance.tls === undefined
       ? undefined
       : await loadCertificate(instance.tls, { folder, field: fieldOf('tls'), now: new Date(clock()) });
-  const serverCa = readOptional(config.serverCaFile, 'serverCaFile');
+  const agent = openServer(config, readIdentity(folder));
   const backendCa = readOptional(instance.backend.caFile, fieldOf('backend.caFile'));
-  const source = sourceOf(config.serverUrl, instance.serverToken);
-  const known = await loadVerdicts(stateFile, source, log, clock);
-  const saver = openSaver(stateFile, source, known, log);
+  const serverKey = openServerKey(folder);
+  const loaded = await loadVerdicts(stateFile, serverKey, log, clock);
+  const { known } = loaded;
   const held = openHeld();
   const backend = openBackend(instance.backend.url, {
     ca: backendCa,
@@ -84,8 +101,10 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     allowAny: instance.backend.allowAnyCertificate,
   });
   const maxAgeMs = config.maxAgeSeconds * 1000;
+  const { serverUrl, allowAnyServerCertificate } = config;
   const { observe } = operations;
-  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, observe });
+  const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
+  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, ask, observe });
   const server = openListener(shown?.options, gate, { instance: instance.name, log, observe });
   const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
   const kept =
@@ -100,22 +119,31 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
           clock,
           log,
         });
-  const trust: Trust = { ca: serverCa, pin: config.serverPin, allowAny: config.allowAnyServerCertificate };
+  const journal = openStateFile(stateFile, loaded, log, clock);
   const feed = followFeed({
     known,
     clock,
     log,
-    serverUrl: config.serverUrl,
-    serverToken: instance.serverToken,
-    trust,
+    agent,
+    serverUrl,
+    serverKey,
+    journal,
+    verifiesServer: !allowAnyServerCertificate,
+    wantsSnapshot: journal.wantsSnapshot,
     timing: parts.timing,
-    onVerdicts: (easIds) => {
-      held.recheck(easIds);
-      saver.changed();
-    },
-    onContact: saver.confirmed,
+    onVerdicts: held.recheck,
   });
-  const recheck = setInterval(() => held.recheck(), recheckMs);
+  const health = (): Health => ({
+    ...healthOf(known, clock(), maxAgeMs, !allowAnyServerCertificate),
+    ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
+  });
+  const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
+  const reporter = operations.reportTo({ serverUrl, agent, figures, timing: parts.reportTiming });
+  const sayStale = openStaleLog(log);
+  const recheck = setInterval(() => {
+    held.recheck();
+    sayStale(health());
+  }, parts.recheckMs ?? defaultRecheckMs);
   if (instance.backend.allowAnyCertificate)
     log.warn('the certificate of the mail server is not verified: whoever answers gets the passwords');
   log.info(
@@ -136,27 +164,17 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     clearTimeout(drain);
     clearInterval(sweep);
     await backend.destroy();
-    await saver.flush();
+    await reporter.stop();
+    await agent.destroy();
+    await journal.close();
   };
-  const health = (): Health => ({
-    ...healthOf(known, clock(), maxAgeMs),
-    ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
-  });
-  const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
-  operations.reportTo({
-    serverUrl: config.serverUrl,
-    serverToken: instance.serverToken,
-    trust,
-    figures,
-    timing: parts.reportTiming,
-  });
   return {
     name: instance.name,
     port,
     stop,
     health,
     figures,
-    explain: (input) => explain({ known, clock, maxAgeMs }, input),
+    explain: (input) => explain({ known, clock, maxAgeMs, instance }, input),
     reload: async () => kept?.reload(),
   };
 };

@@ -42,7 +42,8 @@ export const openListener = (
   const server =
     tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' });
   server.timeout = 0;
-  server.maxHeadersCount = 100;
+  // Node would drop the headers beyond a limit without a word; the gate counts them all and refuses too many.
+  server.maxHeadersCount = 0;
   const busy = new WeakMap<Duplex, number>();
   const handle =
     (expectsContinue: boolean): RequestListener =>
@@ -87,6 +88,7 @@ const refuseRaw = (
     instance,
     client: client ?? null,
     method: null,
+    protocol: null,
     cmd: null,
     user: null,
     deviceId: null,

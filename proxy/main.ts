@@ -17,6 +17,8 @@ export interface ProxyDeps {
   readonly clock?: Clock;
   readonly timing?: Partial<FeedTiming>;
   readonly reportTiming?: Partial<ReportTiming>;
+  /** How often held requests are decided again because time passes. */
+  readonly recheckMs?: number;
 }
 
 /** A proxy that accepts requests. */
@@ -38,7 +40,7 @@ export interface RunningProxy {
  * be listened on, and leaves nothing open then. Does not wait for the server: without verdicts it refuses.
  */
 export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> => {
-  const { log, clock = systemClock, timing, reportTiming } = deps;
+  const { log, clock = systemClock, ...waits } = deps;
   if (config.allowAnyServerCertificate)
     log.warn('the certificate of the Muster server is not verified: whoever answers decides who gets mail');
   const instances: RunningInstance[] = [];
@@ -54,7 +56,7 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
   };
   try {
     for (const index of config.instances.keys())
-      instances.push(await startInstance({ config, index, clock, log, operations, timing, reportTiming }));
+      instances.push(await startInstance({ config, index, clock, log, operations, ...waits }));
     const health = () => overallHealth(instances.map(({ name, health: own }) => [name, own()]));
     let isDraining = false;
     const admin = openAdmin({

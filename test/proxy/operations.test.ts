@@ -11,6 +11,7 @@ const denied: AccessEntry = {
   instance: 'mail',
   client: '192.0.2.7',
   method: 'POST',
+  protocol: 'eas',
   cmd: 'Sync',
   user: 'alice',
   deviceId: 'ABC123',
