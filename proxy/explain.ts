@@ -3,6 +3,7 @@
  * as for a real one, with each rule's opinion in order. Called by admin.ts, by `muster proxy explain` and, through
  * cli/, by the server's GraphQL.
  */
+import type { ClientCertificates } from './client-certificates.ts';
 import { readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { easPath, readTarget } from './eas.ts';
@@ -20,6 +21,13 @@ export interface ExplainInput {
   readonly command?: string | undefined;
   readonly deviceType?: string | undefined;
   readonly userAgent?: string | undefined;
+  /** The device's certificate, PEM. Without it a good one is taken for granted. */
+  readonly certificate?: string | undefined;
+}
+
+/** What explaining takes; `clientCertificates` where the instance asks for them. */
+export interface ExplainParts extends QuestionParts {
+  readonly clientCertificates?: Pick<ClientCertificates, 'judge'> | null;
 }
 
 /** One rule's word; null: it has no opinion. */
@@ -35,7 +43,7 @@ export interface Explanation extends Decision {
 }
 
 /** Explains. Never throws: what cannot be read is a reason, too. */
-export const explain = (parts: QuestionParts, input: ExplainInput): Explanation => {
+export const explain = (parts: ExplainParts, input: ExplainInput): Explanation => {
   const { deviceId, user, command = 'Sync', deviceType = 'SmartPhone', userAgent = 'muster-explain' } = input;
   const question = questionOf(
     parts,
@@ -46,6 +54,9 @@ export const explain = (parts: QuestionParts, input: ExplainInput): Explanation 
       credential: readCredential(`Basic ${Buffer.from(`${user}:`).toString('base64')}`),
     },
     command,
+    input.certificate === undefined
+      ? null
+      : (parts.clientCertificates?.judge(input.certificate, parts.clock()) ?? null),
   );
   const opinions: Opinion[] = [];
   for (const rule of rules) {

@@ -9,12 +9,15 @@ import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
+import type { ClientAddresses } from './client-address.ts';
+import type { ClientCertificates, ShownCertificate } from './client-certificates.ts';
 import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
 import { type Forwarding, forward } from './forward.ts';
 import { hasBody, type ReadHeaders, readHeaders, requestHeaders } from './headers.ts';
+import { endHeartbeat } from './heartbeat.ts';
 import type { HeldRequests } from './held.ts';
 import type { Decision, Question } from './question.ts';
 import { placeholderId } from './rules/validate.ts';
@@ -29,6 +32,11 @@ export interface GateParts {
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
+  readonly addresses: Pick<ClientAddresses, 'of'>;
+  /** Null where no certificates are asked for. */
+  readonly clientCertificates: Pick<ClientCertificates, 'shownBy'> | null;
+  /** In place of the two minutes for which a request body may make no progress. */
+  readonly bodyIdleMs?: number | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   /** Told of every request once it is over. */
@@ -48,6 +56,7 @@ interface Reading {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly socket: Socket;
+  readonly client: string | null;
   readonly method: string;
   readonly headers: ReadHeaders;
   readonly eas: EasRequest | Unreadable;
@@ -69,7 +78,7 @@ export const openGate =
     // Both may fail while nobody listens any more (the client or the mail server is gone); that is not a fault.
     req.on('error', () => {});
     res.on('error', () => {});
-    const reading = read(req, res, expectsContinue);
+    const reading = read(parts, req, res, expectsContinue);
     walk(parts, reading).catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
       const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
@@ -78,13 +87,19 @@ export const openGate =
     });
   };
 
-const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Reading => {
+const read = (
+  { addresses }: GateParts,
+  req: IncomingMessage,
+  res: ServerResponse,
+  expectsContinue: boolean,
+): Reading => {
   const method = req.method ?? '';
   const headers = readHeaders(req.rawHeaders, req.httpVersion);
   return {
     req,
     res,
     socket: req.socket,
+    client: addresses.of(req.socket, headers.values.get('x-forwarded-for')),
     method,
     headers,
     expectsContinue,
@@ -95,8 +110,9 @@ const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolea
 };
 
 const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
-  const peeked = needsPeek(reading) ? await peek(reading) : null;
-  const decideNow = () => decide(questionOf(parts, reading, peeked?.command ?? null));
+  const peeked = needsPeek(reading) ? await peek(reading, parts.bodyIdleMs) : null;
+  const certificate = () => parts.clientCertificates?.shownBy(reading.socket, parts.clock()) ?? null;
+  const decideNow = () => decide(questionOf(parts, reading, peeked?.command ?? null, certificate()));
   const decision = decideNow();
   if (!decision.allow || 'unreadable' in reading.eas) {
     refuse(reading, decision);
@@ -118,12 +134,14 @@ export const questionOf = (
   { maxAgeMs, known, clock }: QuestionParts,
   { method, headers, eas, credential }: Pick<Reading, 'method' | 'headers' | 'eas' | 'credential'>,
   bodyCommand: string | null,
+  certificate: ShownCertificate | null,
 ): Question => {
   const keys = easKeys(eas);
   return {
     method,
     eas,
     credential,
+    certificate,
     bodyCommand,
     malformed:
       headers.malformed ?? (method === 'OPTIONS' && hasBody(headers.values) ? 'OPTIONS has no body' : null),
@@ -158,6 +176,7 @@ const pass = async (
       final = why;
       forwarding.abort();
       if (res.headersSent) res.destroy();
+      else if (why.rule === 'stopping' && eas.command === 'Ping') endHeartbeat(res);
       else refuse(reading, why);
     },
   });
@@ -168,11 +187,11 @@ const pass = async (
 };
 
 const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
-  const { req, res, socket, headers, expectsContinue } = reading;
+  const { req, res, socket, client, headers, expectsContinue } = reading;
   const { instance, backend } = parts;
   const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
-  if (sendsBody) watchBody(req, socket);
+  if (sendsBody) watchBody(req, socket, parts.bodyIdleMs);
   if (expectsContinue && !needsPeek(reading)) res.writeContinue();
   const { pathname } = instance.backend.url;
   const path = pathname === '/' ? easPath : pathname;
@@ -182,7 +201,7 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readabl
       method: reading.method === 'OPTIONS' ? 'OPTIONS' : 'POST',
       path: eas.query === '' ? path : `${path}?${eas.query}`,
       headers: requestHeaders(headers.values, eas, {
-        address: socket.remoteAddress ?? '',
+        address: client ?? '',
         proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
         host: publicUrl.host,
       }),
@@ -194,9 +213,9 @@ const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readabl
 };
 
 /** Node destroys a socket whose timeout passes; cleared once the body is complete, so that long polls may be silent. */
-const watchBody = (req: IncomingMessage, socket: Socket): void => {
+const watchBody = (req: IncomingMessage, socket: Socket, idleMs = bodyIdleMs): void => {
   if (req.readableEnded) return;
-  socket.setTimeout(bodyIdleMs);
+  socket.setTimeout(idleMs);
   req.once('end', () => socket.setTimeout(0));
 };
 
@@ -208,8 +227,11 @@ const needsPeek = ({ method, eas, headers }: Reading): boolean =>
   hasBody(headers.values);
 
 /** The first bytes of the body and the command they tell; the body is left paused behind them. */
-const peek = async ({ req, res, socket, expectsContinue }: Reading): Promise<Peeked> => {
-  watchBody(req, socket);
+const peek = async (
+  { req, res, socket, expectsContinue }: Reading,
+  idleMs: number | undefined,
+): Promise<Peeked> => {
+  watchBody(req, socket, idleMs);
   if (expectsContinue) res.writeContinue();
   const head = await firstBytes(req);
   return { command: rootCommand(head), body: joined(head, req) };
@@ -289,12 +311,12 @@ const logRequest = (
   decision: Decision,
   fault: string | null,
 ): void => {
-  const { eas, credential, res, socket, method, startedAt } = reading;
+  const { eas, credential, res, socket, client, method, startedAt } = reading;
   const request = 'unreadable' in eas ? null : eas;
   const { bytesIn, bytesOut } = takeCarried(socket);
   observe({
     instance: instance.name,
-    client: socket.remoteAddress ?? null,
+    client,
     method,
     cmd: request?.command ?? null,
     user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,

@@ -67,7 +67,7 @@ const tls = z.unknown().transform((given, context) => {
 /** The kinds of certificate, by what they are called in the reference. */
 export const tlsKinds = { selfSigned, pkcs12, separate } as const;
 
-/** The CIDR ranges are checked by net.BlockList when the instance starts; zod checks their spelling. */
+/** What net.BlockList takes. */
 const cidr = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'is no address or CIDR range');
 
 export const instanceShape = {
@@ -114,7 +114,11 @@ export const instanceShape = {
   clientCertificates: z
     .strictObject({
       caFile: file.describe('PEM file of the CA that must have signed the certificate of a device.'),
-      crlFile: file.optional().describe('PEM file of its revocation list.'),
+      crlFile: file
+        .optional()
+        .describe(
+          'PEM file of its revocation list, and of those of CAs between. An expired list refuses everybody.',
+        ),
       bindDevice: z
         .boolean()
         .default(false)
@@ -152,13 +156,11 @@ export const instanceShape = {
 
 /** Settings that no code obeys yet. A setting that is taken and not obeyed would let through what it should stop. */
 const notYet: Readonly<Record<string, (instance: z.output<z.ZodObject<typeof instanceShape>>) => boolean>> = {
-  clientCertificates: ({ clientCertificates }) => clientCertificates !== undefined,
   'ews.enabled': ({ ews }) => ews.enabled,
   traveler: ({ traveler }) => traveler,
   mailClients: ({ mailClients }) => mailClients !== 'all',
   containerOnly: ({ containerOnly }) => containerOnly,
   blockAnswer: ({ blockAnswer }) => blockAnswer !== 'http-403',
-  trustedProxies: ({ trustedProxies }) => trustedProxies.length > 0,
 };
 
 export const instanceSchema = z

@@ -8,16 +8,18 @@ import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import { type Health, healthOf } from './admin.ts';
 import { loadCertificate, readNamed } from './certificate.ts';
+import { openClientAddresses } from './client-address.ts';
+import { openClientCertificates } from './client-certificates.ts';
 import type { InstanceConfig, ProxyConfig } from './config.ts';
 import { type ExplainInput, type Explanation, explain } from './explain.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
-import { close, listen, openListener } from './listener.ts';
+import { type ListenerTiming, listen, openListener } from './listener.ts';
 import type { InstanceFigures } from './metrics.ts';
 import { figuresOf, type Operations } from './operations.ts';
-import { keepCertificate } from './reload.ts';
+import { contextOf, keepCertificate } from './reload.ts';
 import type { ReportTiming } from './report.ts';
 import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
 import type { Trust } from './trust.ts';
@@ -32,6 +34,7 @@ export interface InstanceParts {
   readonly operations: Pick<Operations, 'observe' | 'reportTo'>;
   readonly timing?: Partial<FeedTiming> | undefined;
   readonly reportTiming?: Partial<ReportTiming> | undefined;
+  readonly listenerTiming?: (Partial<ListenerTiming> & { readonly bodyIdleMs?: number }) | undefined;
 }
 
 /** An instance that accepts requests. */
@@ -44,7 +47,11 @@ export interface RunningInstance {
   readonly explain: (input: ExplainInput) => Explanation;
   /** Reads the certificate again; the old one stays when the new one cannot be used. */
   readonly reload: () => Promise<void>;
-  /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
+  /** From now on health and figures say that it will stop; it serves on. */
+  readonly announceDrain: () => void;
+  /** Takes no new connection, ends long polls, gives other requests the drain time; settles when no connection is left. */
+  readonly drain: () => Promise<void>;
+  /** Drains, writes the table, closes everything. */
   readonly stop: () => Promise<void>;
 }
 
@@ -72,6 +79,10 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     instance.tls === undefined
       ? undefined
       : await loadCertificate(instance.tls, { folder, field: fieldOf('tls'), now: new Date(clock()) });
+  const clientCertificates =
+    instance.clientCertificates === undefined
+      ? null
+      : openClientCertificates(instance.clientCertificates, fieldOf('clientCertificates'));
   const serverCa = readOptional(config.serverCaFile, 'serverCaFile');
   const backendCa = readOptional(instance.backend.caFile, fieldOf('backend.caFile'));
   const source = sourceOf(config.serverUrl, instance.serverToken);
@@ -85,8 +96,39 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   });
   const maxAgeMs = config.maxAgeSeconds * 1000;
   const { observe } = operations;
-  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, observe });
-  const server = openListener(shown?.options, gate, { instance: instance.name, log, observe });
+  const addresses = openClientAddresses(instance.trustedProxies);
+  const gate = openGate({
+    instance,
+    maxAgeMs,
+    known,
+    backend,
+    held,
+    addresses,
+    clientCertificates,
+    log,
+    clock,
+    observe,
+    bodyIdleMs: parts.listenerTiming?.bodyIdleMs,
+  });
+  const listener = openListener(
+    shown === undefined
+      ? undefined
+      : {
+          ...contextOf(shown, clientCertificates),
+          // A client without a good certificate gets 403, which rules/certificate.ts sees to.
+          ...(clientCertificates === null ? {} : { requestCert: true, rejectUnauthorized: false }),
+        },
+    gate,
+    {
+      instance: instance.name,
+      log,
+      observe,
+      addresses,
+      proxyProtocol: instance.proxyProtocol,
+      timing: parts.listenerTiming,
+    },
+  );
+  const { server } = listener;
   const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
   const kept =
     instance.tls === undefined || shown === undefined
@@ -95,6 +137,8 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
           server,
           tls: instance.tls,
           first: shown,
+          clientCertificates,
+          onTrust: () => held.recheck(),
           folder,
           field: fieldOf('tls'),
           clock,
@@ -123,23 +167,25 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     'the proxy accepts requests',
   );
 
+  let isDraining = false;
+  let drained: Promise<void> | undefined;
+  const drain = (): Promise<void> => {
+    isDraining = true;
+    // Verdicts go on changing for the requests that are left.
+    drained ??= listener.drain(config.drainSeconds * 1000, () => endLongPolls(held));
+    return drained;
+  };
   const stop = async (): Promise<void> => {
+    await drain();
     clearInterval(recheck);
     kept?.stop();
     await feed.stop();
-    const closed = close(server);
-    endLongPolls(held);
-    const drain = setTimeout(() => server.closeAllConnections(), config.drainSeconds * 1000);
-    // Connections that finish their request meanwhile would stay open for the next one.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50);
-    await closed;
-    clearTimeout(drain);
-    clearInterval(sweep);
     await backend.destroy();
     await saver.flush();
   };
   const health = (): Health => ({
     ...healthOf(known, clock(), maxAgeMs),
+    draining: isDraining,
     ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
   });
   const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
@@ -153,10 +199,14 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   return {
     name: instance.name,
     port,
+    announceDrain: () => {
+      isDraining = true;
+    },
+    drain,
     stop,
     health,
     figures,
-    explain: (input) => explain({ known, clock, maxAgeMs }, input),
+    explain: (input) => explain({ known, clock, maxAgeMs, clientCertificates }, input),
     reload: async () => kept?.reload(),
   };
 };

@@ -15,6 +15,7 @@ export interface InstanceFigures {
   readonly ageSeconds: number | null;
   readonly connected: boolean;
   readonly stale: boolean;
+  readonly draining: boolean;
   /** Ms since the epoch; null without TLS of its own. */
   readonly certificateExpiresAt: number | null;
 }
@@ -128,6 +129,7 @@ const gauges: readonly (readonly [string, string, (figures: InstanceFigures) => 
     'Whether nobody is allowed because the verdicts are too old or missing.',
     (of) => Number(of.stale),
   ],
+  ['draining', 'Whether the proxy is about to stop.', (of) => Number(of.draining)],
   [
     'certificate_expires_seconds',
     'When the certificate of the listener ends, in seconds since the epoch.',

@@ -52,10 +52,20 @@ export const figuresOf = (
   heldRequests: number,
   now: number,
 ): InstanceFigures => {
-  const { devices, position, connected, stale, lastContactAt, certificateExpiresAt: end } = health;
+  const { devices, position, connected, stale, draining, lastContactAt, certificateExpiresAt: end } = health;
   const certificateExpiresAt = end === undefined ? null : Date.parse(end);
   const ageSeconds = lastContactAt === null ? null : Math.max(0, (now - Date.parse(lastContactAt)) / 1_000);
-  return { instance, heldRequests, devices, position, ageSeconds, connected, stale, certificateExpiresAt };
+  return {
+    instance,
+    heldRequests,
+    devices,
+    position,
+    ageSeconds,
+    connected,
+    stale,
+    draining,
+    certificateExpiresAt,
+  };
 };
 
 /** Opens them. Throws when the access log cannot be opened. */

@@ -2,6 +2,7 @@
  * The registry of rules, in the order in which they are asked. Read by decide.ts; a new rule is one file and one line.
  */
 import type { Rule } from '../question.ts';
+import { certificate } from './certificate.ts';
 import { credential } from './credential.ts';
 import { device } from './device.ts';
 import { method } from './method.ts';
@@ -14,6 +15,7 @@ import { validate } from './validate.ts';
 import { verdict } from './verdict.ts';
 
 export const rules: readonly Rule[] = [
+  certificate,
   path,
   method,
   request,

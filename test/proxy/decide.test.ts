@@ -25,6 +25,7 @@ const question = (given: Partial<Question> = {}): Question => ({
   malformed: null,
   eas: readTarget('POST', `${easPath}?Cmd=Sync&User=u&DeviceId=abc&DeviceType=t`),
   credential: readCredential(basic('alice')),
+  certificate: null,
   devices: [device],
   devicesOfUser: [],
   bodyCommand: null,

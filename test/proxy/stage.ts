@@ -221,6 +221,7 @@ const shared = new Set([
   'adminPort',
   'maxAgeSeconds',
   'drainSeconds',
+  'drainDelaySeconds',
   'log',
 ]);
 
@@ -275,6 +276,7 @@ export const openProxyOf = async (t: TestContext, settings: object, deps: Partia
     ...recorded,
     instances: proxy.instances,
     reload: proxy.reload,
+    drain: proxy.drain,
     adminPort: proxy.adminPort,
     stop,
     config,
