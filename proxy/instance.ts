@@ -121,7 +121,6 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     gate,
     {
       instance: instance.name,
-      log,
       observe,
       addresses,
       proxyProtocol: instance.proxyProtocol,

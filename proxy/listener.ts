@@ -15,7 +15,6 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
 import { MusterError } from '../platform/errors.ts';
-import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
 import type { ClientAddresses } from './client-address.ts';
 import type { Gate } from './gate.ts';
@@ -50,7 +49,6 @@ const limitsOf = ({ headersMs, checkMs }: ListenerTiming): ServerOptions => ({
 });
 
 export interface ListenerParts {
-  readonly log: Logger;
   readonly instance: string;
   /** Told of requests that never reach the gate. */
   readonly observe: (entry: AccessEntry) => void;
@@ -72,7 +70,7 @@ export interface Listener {
 
 /** Opens it; over TLS when there is a context for it. */
 export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: ListenerParts): Listener => {
-  const { log, addresses } = parts;
+  const { addresses } = parts;
   const timing = { ...usual, ...parts.timing };
   const limits = limitsOf(timing);
   const server =
@@ -103,14 +101,15 @@ export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: Lis
   server.on('connect', (_req: unknown, socket: Duplex) =>
     refuseRaw(socket, '403 Forbidden', 'method', parts),
   );
+  const shaken = new WeakSet<Duplex>();
+  server.prependListener('secureConnection', (socket: Socket) => shaken.add(socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // Over TLS that never came about nothing can be answered, and an answer would wait for it for ever.
+    if (tls !== undefined && !shaken.has(socket)) return dropUnshaken(socket, parts, error);
     // Half an answer is on the wire already: another one in its middle could be taken for the mail server's.
     if ((busy.get(socket) ?? 0) > 0) return void socket.destroy();
     refuseRaw(socket, statusOf(error), 'protocol', parts, error.code);
   });
-  server.on('tlsClientError', (error: NodeJS.ErrnoException) =>
-    log.debug({ reason: error.code }, 'a TLS handshake failed'),
-  );
   return { server, drain: ending.drain };
 };
 
@@ -181,6 +180,18 @@ const entryOf = (
   bytesOut: 0,
   fault: null,
 });
+
+/** Closes a connection whose TLS handshake failed or took too long; certificates of clients do not make it fail. */
+const dropUnshaken = (
+  socket: Socket,
+  parts: Pick<ListenerParts, 'instance' | 'observe' | 'addresses'>,
+  error: NodeJS.ErrnoException,
+): void => {
+  const { addresses, observe } = parts;
+  const reason = `no TLS handshake: ${error.code ?? 'failed'}`;
+  observe(entryOf(parts, addresses.of(socket), 'protocol', reason, null, socket.bytesRead));
+  socket.destroy();
+};
 
 /** Answers on a socket whose request could not be read, and closes it. */
 const refuseRaw = (

@@ -30,14 +30,14 @@ export const openAuthority = (dir: string, name: string) => {
     usage: 'clientAuth' | 'serverAuth' = 'clientAuth',
   ): ClientPair => {
     serial += 1;
-    const [request, key, cert, extensions] = ['csr', 'key', 'crt', 'ext'].map((end) =>
-      at(`${serial}.${end}`),
-    ) as [string, string, string, string];
-    openssl('req', '-new', ...newKey, '-subj', subject, '-keyout', key, '-out', request);
+    const [key, cert, config] = [at(`${serial}.key`), at(`${serial}.crt`), at(`${serial}.conf`)];
     const alternatives = names.length === 0 ? '' : `subjectAltName=@names\n[names]\n${names.join('\n')}\n`;
-    writeFileSync(extensions, `extendedKeyUsage=${usage}\n${alternatives}`);
-    const signer = ['-CA', caFile, '-CAkey', caKey, '-set_serial', `0x4${serial}af`, '-days', '10'];
-    openssl('x509', '-req', '-in', request, ...signer, '-extfile', extensions, '-out', cert);
+    const head = '[req]\ndistinguished_name=dn\nx509_extensions=own\n[dn]\n';
+    writeFileSync(config, `${head}[own]\nextendedKeyUsage=${usage}\n${alternatives}`);
+    openssl(
+      ...['req', '-x509', '-config', config, ...newKey, '-subj', subject, '-keyout', key, '-out', cert],
+      ...['-CA', caFile, '-CAkey', caKey, '-set_serial', `0x4${serial}af`, '-days', '10'],
+    );
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
   };
   /** Writes a list of these to `crlFile`. */
