@@ -132,6 +132,8 @@ export const openAdmin = (parts: AdminParts): Server => {
     const [path = '', query = ''] = (req.url ?? '').split('?', 2);
     const [, name = path, instance = null] = perInstance.exec(path) ?? [];
     if (req.method === 'POST' && path === '/drain') {
+      // Browsers say where a POST comes from: a web page must not stop the proxy of whoever looks at it.
+      if (req.headers.origin !== undefined) return json(res, 403, { error: 'not from a web page' });
       void parts.drain().then(() => json(res, 200, { drained: true }));
       return;
     }

@@ -55,6 +55,8 @@ test('the drain is told before it begins: readiness, health and metrics say drai
     return { status: response.status, text: await response.text() };
   };
   assert.deepEqual([(await ask('/readyz')).status, (await ask('/drain')).status], [200, 404]);
+  const byPage = { method: 'POST', headers: { origin: 'https://evil.example.org' } };
+  assert.equal((await fetch(`http://127.0.0.1:${adminPort}/drain`, byPage)).status, 403);
   const drained = ask('/drain', 'POST');
   await proxy.until(({ msg }) => msg === 'the proxy drains');
   const ready = await ask('/readyz');
@@ -105,11 +107,9 @@ test('while it drains, a request in flight is finished and its connection closed
 });
 
 test('what is left after the drain time is cut, also connections that never got as far as a request', async (t) => {
-  const { mail, proxy } = await openStage(t, undefined, {
-    drainSeconds: 0,
-    trustedProxies: ['127.0.0.1'],
-    proxyProtocol: true,
-  });
+  const settings = { drainSeconds: 0, trustedProxies: ['127.0.0.1'], proxyProtocol: true };
+  const listenerTiming = { proxyHeaderMs: 3_600_000 };
+  const { mail, proxy } = await openStage(t, undefined, settings, { listenerTiming });
   mail.stage.answer = () => {};
   const silent = connect(proxy.port, '127.0.0.1').on('error', () => {});
   await once(silent, 'connect');
