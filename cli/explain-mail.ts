@@ -12,7 +12,7 @@ export const explainMail: MailExplainer = ({ easDeviceId, user, command, userAge
   for (const { tenantId: _, changedPosition, ...verdict } of verdicts)
     known.table.upsert({ ...verdict, position: Number(changedPosition) });
   return explain(
-    { maxAgeMs: 3_600_000, known, clock: systemClock, instance: null },
+    { maxAgeMs: 3_600_000, known, clock: systemClock, instance: null, clientCertificates: null },
     { deviceId: easDeviceId, user, command, userAgent },
   );
 };

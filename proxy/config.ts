@@ -57,7 +57,7 @@ export const proxyShape = {
     .string()
     .refine(isLoopback, 'must be a loopback address')
     .default('127.0.0.1')
-    .describe('Address of `/healthz`, `/readyz`, `/metrics` and `/explain`; loopback only.'),
+    .describe('Address of `/healthz`, `/readyz`, `/metrics`, `/explain` and `/drain`; loopback only.'),
   adminPort: port.default(0).describe('Port of the same; 0 switches them off.'),
   maxAgeSeconds: z.coerce
     .number()
@@ -67,13 +67,24 @@ export const proxyShape = {
     .describe(
       'Verdicts that the server has not confirmed for this long (s) are stale: then the tenant’s rule decides, which denies unless it chose otherwise. At least one hour.',
     ),
+  drainDelaySeconds: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(600)
+    .default(0)
+    .describe(
+      'Time (s) for which a proxy that is told to stop serves on while `/readyz` says `draining`, so that balancers notice.',
+    ),
   drainSeconds: z.coerce
     .number()
     .int()
     .min(0)
     .max(3_600)
     .default(5)
-    .describe('Time (s) that requests in flight are given to finish when the proxy is told to stop.'),
+    .describe(
+      'Time (s) that requests in flight are given after that to finish; long polls are ended at once.',
+    ),
   log: accessLogSettings
     .extend({
       level: z

@@ -3,6 +3,7 @@
  * as for a real one, with each rule's opinion in order. Called by admin.ts, by `muster proxy explain` and, through
  * cli/, by the server's GraphQL.
  */
+import type { ClientCertificates } from './client-certificates.ts';
 import { clientProblem } from './clients.ts';
 import type { InstanceConfig } from './config.ts';
 import { readCredential } from './credential.ts';
@@ -22,6 +23,15 @@ export interface ExplainInput {
   readonly command?: string | undefined;
   readonly deviceType?: string | undefined;
   readonly userAgent?: string | undefined;
+  /** The device's certificate, PEM. Without it a good one is taken for granted. */
+  readonly certificate?: string | undefined;
+}
+
+/** What explaining takes; `clientCertificates` where the instance asks for them. */
+export interface ExplainParts extends QuestionParts {
+  /** Null where no proxy is asked: which mail apps it lets through is not known then. */
+  readonly instance: InstanceConfig | null;
+  readonly clientCertificates?: Pick<ClientCertificates, 'judge'> | null;
 }
 
 /** One rule's word; null: it has no opinion. */
@@ -35,9 +45,6 @@ export interface Opinion {
 export interface Explanation extends Decision {
   readonly opinions: readonly Opinion[];
 }
-
-/** `instance` is null where no proxy is asked: which mail apps it lets through is not known then. */
-export type ExplainParts = QuestionParts & { readonly instance: InstanceConfig | null };
 
 /** Explains. Never throws: what cannot be read is a reason, too. */
 export const explain = (parts: ExplainParts, input: ExplainInput): Explanation => {
@@ -59,6 +66,9 @@ export const explain = (parts: ExplainParts, input: ExplainInput): Explanation =
       credential: readCredential(`Basic ${Buffer.from(`${user}:`).toString('base64')}`),
     },
     { command, problem: null },
+    input.certificate === undefined
+      ? null
+      : (parts.clientCertificates?.judge(input.certificate, parts.clock()) ?? null),
   );
   const opinions: Opinion[] = [];
   for (const rule of rules.eas) {

@@ -10,6 +10,8 @@ import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
 import type { Ask } from './ask.ts';
 import { answerJson, answerXml, type OwnAnswer } from './autodiscover.ts';
+import type { ClientAddresses } from './client-address.ts';
+import type { ClientCertificates, ShownCertificate } from './client-certificates.ts';
 import { clientProblem } from './clients.ts';
 import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
@@ -19,6 +21,7 @@ import { bodyProblem, readEasBody } from './eas-body.ts';
 import { readEws } from './ews.ts';
 import { type Forwarding, forward, type Rebuilt } from './forward.ts';
 import { hasBody, type ReadHeaders, readHeaders, requestHeaders } from './headers.ts';
+import { endHeartbeat } from './heartbeat.ts';
 import type { HeldRequests } from './held.ts';
 import { peekInto } from './peek.ts';
 import type { Decision, Question } from './question.ts';
@@ -38,6 +41,11 @@ export interface GateParts {
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
+  readonly addresses: Pick<ClientAddresses, 'of'>;
+  /** Null where no certificates are asked for. */
+  readonly clientCertificates: Pick<ClientCertificates, 'shownBy'> | null;
+  /** In place of the two minutes for which a request body may make no progress. */
+  readonly bodyIdleMs?: number | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   /** Asks the server about a device that is not known. */
@@ -57,6 +65,7 @@ interface Reading {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly socket: Socket;
+  readonly client: string | null;
   readonly method: string;
   readonly headers: ReadHeaders;
   readonly target: Target;
@@ -112,7 +121,7 @@ export const openGate = (parts: GateParts): Gate => {
 const isRuled = (reading: Reading): reading is Ruled => reading.target.space !== 'autodiscover';
 
 const read = (
-  { instance }: GateParts,
+  { instance, addresses }: GateParts,
   req: IncomingMessage,
   res: ServerResponse,
   expectsContinue: boolean,
@@ -123,6 +132,7 @@ const read = (
     req,
     res,
     socket: req.socket,
+    client: addresses.of(req.socket, headers.values.get('x-forwarded-for')),
     method,
     headers,
     expectsContinue,
@@ -135,7 +145,8 @@ const read = (
 
 const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
   let looked = needsEarlyLook(reading) ? await look(parts, reading) : null;
-  const decideNow = () => decide(questionOf(parts, reading, looked));
+  const certificate = () => parts.clientCertificates?.shownBy(reading.socket, parts.clock()) ?? null;
+  const decideNow = () => decide(questionOf(parts, reading, looked, certificate()));
   let decision = decideNow();
   // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
   if (decision.rule === unknownDevice.name) decision = await askFirst(parts, reading, decision, decideNow);
@@ -156,11 +167,11 @@ const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
 /** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */
 const askFirst = async (
   { ask }: GateParts,
-  { target, credential, socket }: Ruled,
+  { target, credential, client }: Ruled,
   refusal: Decision,
   decideNow: () => Decision,
 ): Promise<Decision> => {
-  const who = { user: credential.user, address: socket.remoteAddress ?? '' };
+  const who = { user: credential.user, address: client ?? '' };
   return (await ask(easKeys(target.request), who)) ? decideNow() : refusal;
 };
 
@@ -169,6 +180,7 @@ export const questionOf = (
   { maxAgeMs, known, clock }: QuestionParts,
   reading: Asked,
   looked: Pick<Looked, 'command' | 'problem'> | null,
+  certificate: ShownCertificate | null,
 ): Question => {
   const { method, headers, target, credential } = reading;
   const keys = easKeys(target.request);
@@ -178,6 +190,7 @@ export const questionOf = (
     method,
     eas: target.request,
     credential,
+    certificate,
     clientProblem: reading.clientProblem,
     bodyCommand: looked?.command ?? null,
     bodyProblem: looked?.problem ?? null,
@@ -217,6 +230,7 @@ const pass = async (
       final = why;
       forwarding.abort();
       if (res.headersSent) res.destroy();
+      else if (why.rule === 'stopping' && eas.command === 'Ping') endHeartbeat(res);
       else refuseIt(parts, reading, why);
     },
   });
@@ -227,11 +241,11 @@ const pass = async (
 };
 
 const send = (parts: GateParts, reading: Ruled, eas: EasRequest, looked: Looked | null): Forwarding => {
-  const { req, res, socket, headers, target } = reading;
+  const { req, client, res, headers, target } = reading;
   const { instance, backend } = parts;
   const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
-  if (sendsBody && looked === null) awaitBody(reading);
+  if (sendsBody && looked === null) awaitBody(reading, parts.bodyIdleMs);
   return forward(
     backend,
     {
@@ -245,7 +259,7 @@ const send = (parts: GateParts, reading: Ruled, eas: EasRequest, looked: Looked 
           contentType: looked?.contentType,
         },
         {
-          address: socket.remoteAddress ?? '',
+          address: client ?? '',
           proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
           host: publicUrl.host,
         },
@@ -258,11 +272,11 @@ const send = (parts: GateParts, reading: Ruled, eas: EasRequest, looked: Looked 
 };
 
 /** Asks for the body when the client waits to be asked, and cuts a client that then stops sending. */
-const awaitBody = ({ req, res, socket, expectsContinue }: Reading): void => {
+const awaitBody = ({ req, res, socket, expectsContinue }: Reading, idleMs = bodyIdleMs): void => {
   if (expectsContinue) res.writeContinue();
   if (req.readableEnded) return;
   // Node destroys a socket whose timeout passes; cleared once the body is complete, so that long polls may be silent.
-  socket.setTimeout(bodyIdleMs);
+  socket.setTimeout(idleMs);
   req.once('end', () => socket.setTimeout(0));
 };
 
@@ -277,8 +291,8 @@ const needsLook = ({ method, target, headers }: Ruled): boolean =>
 const needsEarlyLook = (reading: Ruled): boolean =>
   needsLook(reading) && easKeys(reading.target.request)[0] === placeholderId;
 
-const look = ({ instance }: GateParts, reading: Ruled): Promise<Looked> =>
-  reading.target.space === 'ews' ? lookAtEws(reading, instance.ews.pushHosts) : lookAtEas(reading);
+const look = (parts: GateParts, reading: Ruled): Promise<Looked> =>
+  reading.target.space === 'ews' ? lookAtEws(parts, reading) : lookAtEas(parts, reading);
 
 const gone = 'the client left in the middle of its body';
 
@@ -287,8 +301,8 @@ const bodyHeaders = ({ values }: ReadHeaders) => ({
   contentEncoding: values.get('content-encoding'),
 });
 
-const lookAtEas = async (reading: Ruled): Promise<Looked> => {
-  awaitBody(reading);
+const lookAtEas = async ({ bodyIdleMs: idleMs }: GateParts, reading: Ruled): Promise<Looked> => {
+  awaitBody(reading, idleMs);
   const { head, body, isSound } = await peekInto(reading.req, peekBytes);
   const kind = readEasBody(head, bodyHeaders(reading.headers));
   const { request } = reading.target;
@@ -297,21 +311,21 @@ const lookAtEas = async (reading: Ruled): Promise<Looked> => {
   return { command: kind.kind === 'wbxml' ? kind.command : null, problem: isSound ? problem : gone, body };
 };
 
-const lookAtEws = async (reading: Ruled, pushHosts: readonly string[]): Promise<Looked> => {
-  const bytes = await wholeXml(reading);
+const lookAtEws = async (parts: GateParts, reading: Ruled): Promise<Looked> => {
+  const bytes = await wholeXml(parts, reading);
   if (typeof bytes === 'string') return { command: null, problem: bytes, body: Buffer.alloc(0) };
-  const call = readEws(bytes, bodyHeaders(reading.headers), pushHosts);
+  const call = readEws(bytes, bodyHeaders(reading.headers), parts.instance.ews.pushHosts);
   return call.operation === null
     ? { command: null, problem: call.problem, body: bytes }
     : { command: call.operation, problem: null, body: bytes, contentType: call.contentType };
 };
 
 /** The whole of a small body, or what is wrong with it. */
-const wholeXml = async (reading: Reading): Promise<Buffer | string> => {
+const wholeXml = async ({ bodyIdleMs: idleMs }: GateParts, reading: Reading): Promise<Buffer | string> => {
   const { req, headers } = reading;
   if (Number(headers.values.get('content-length') ?? '0') > maxXmlBytes) return 'the document is too large';
   if (!hasBody(headers.values)) return Buffer.alloc(0);
-  awaitBody(reading);
+  awaitBody(reading, idleMs);
   const { head, body, isSound } = await peekInto(req, maxXmlBytes + 1);
   if (!isSound) return gone;
   return body === head ? head : 'the document is too large';
@@ -338,15 +352,17 @@ const discover = async (parts: GateParts, reading: Reading): Promise<void> => {
   logRequest(parts, reading, { allow: true, rule: 'autodiscover', reason }, null);
 };
 
-const discovered = async ({ instance }: GateParts, reading: Reading): Promise<OwnAnswer | string> => {
+const discovered = async (parts: GateParts, reading: Reading): Promise<OwnAnswer | string> => {
+  const { instance } = parts;
   const { method, headers, target } = reading;
   if (target.space !== 'autodiscover') return 'not Autodiscover';
-  const problem = headers.malformed ?? strayBody(reading) ?? reading.clientProblem;
+  const certificate = parts.clientCertificates?.shownBy(reading.socket, parts.clock());
+  const problem = certificate?.problem ?? headers.malformed ?? strayBody(reading) ?? reading.clientProblem;
   if (problem !== null) return problem;
   if (target.form === 'json')
     return method === 'GET' ? answerJson(target.query, instance.publicUrl) : 'only GET is served';
   if (method !== 'POST') return 'only POST is served';
-  const bytes = await wholeXml(reading);
+  const bytes = await wholeXml(parts, reading);
   return typeof bytes === 'string' ? bytes : answerXml(bytes, instance.publicUrl);
 };
 
@@ -378,12 +394,12 @@ const logRequest = (
   decision: Decision,
   fault: string | null,
 ): void => {
-  const { target, credential, res, socket, method, startedAt } = reading;
+  const { target, credential, res, socket, client, method, startedAt } = reading;
   const request = !('request' in target) || 'unreadable' in target.request ? null : target.request;
   const { bytesIn, bytesOut } = takeCarried(socket);
   observe({
     instance: instance.name,
-    client: socket.remoteAddress ?? null,
+    client,
     method,
     protocol: target.space,
     cmd: request?.command ?? null,

@@ -67,7 +67,7 @@ const tls = z.unknown().transform((given, context) => {
 /** The kinds of certificate, by what they are called in the reference. */
 export const tlsKinds = { selfSigned, pkcs12, separate } as const;
 
-/** The CIDR ranges are checked by net.BlockList when the instance starts; zod checks their spelling. */
+/** What net.BlockList takes. */
 const cidr = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'is no address or CIDR range');
 
 export const instanceShape = {
@@ -114,7 +114,11 @@ export const instanceShape = {
   clientCertificates: z
     .strictObject({
       caFile: file.describe('PEM file of the CA that must have signed the certificate of a device.'),
-      crlFile: file.optional().describe('PEM file of its revocation list.'),
+      crlFile: file
+        .optional()
+        .describe(
+          'PEM file of its revocation list, and of those of CAs between. An expired list refuses everybody.',
+        ),
       bindDevice: z
         .boolean()
         .default(false)
@@ -171,12 +175,6 @@ export const instanceShape = {
     .describe('Whether every connection starts with a PROXY header (v1 or v2). Needs `trustedProxies`.'),
 };
 
-/** Settings that no code obeys yet. A setting that is taken and not obeyed would let through what it should stop. */
-const notYet: Readonly<Record<string, (instance: z.output<z.ZodObject<typeof instanceShape>>) => boolean>> = {
-  clientCertificates: ({ clientCertificates }) => clientCertificates !== undefined,
-  trustedProxies: ({ trustedProxies }) => trustedProxies.length > 0,
-};
-
 export const instanceSchema = z
   .strictObject(instanceShape)
   .refine((instance) => instance.tls !== undefined || isLoopback(instance.listenHost), {
@@ -198,11 +196,6 @@ export const instanceSchema = z
   .refine((instance) => !instance.proxyProtocol || instance.trustedProxies.length > 0, {
     path: ['proxyProtocol'],
     message: 'needs trustedProxies',
-  })
-  .superRefine((instance, context) => {
-    for (const [setting, isUsed] of Object.entries(notYet))
-      if (isUsed(instance))
-        context.addIssue({ code: 'custom', path: setting.split('.'), message: 'is not available yet' });
   });
 
 /** Checked settings of one instance. */

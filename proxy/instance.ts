@@ -10,6 +10,8 @@ import type { Logger } from '../platform/log.ts';
 import { type Health, healthOf } from './admin.ts';
 import { openAsk } from './ask.ts';
 import { loadCertificate, readNamed } from './certificate.ts';
+import { openClientAddresses } from './client-address.ts';
+import { openClientCertificates } from './client-certificates.ts';
 import type { InstanceConfig, ProxyConfig } from './config.ts';
 import { type ExplainInput, type Explanation, explain } from './explain.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
@@ -17,10 +19,10 @@ import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
 import { type Identity, readIdentity } from './identity.ts';
-import { close, listen, openListener } from './listener.ts';
+import { type ListenerTiming, listen, openListener } from './listener.ts';
 import type { InstanceFigures } from './metrics.ts';
 import { figuresOf, type Operations } from './operations.ts';
-import { keepCertificate } from './reload.ts';
+import { contextOf, keepCertificate } from './reload.ts';
 import type { ReportTiming } from './report.ts';
 import { openServerKey } from './server-key.ts';
 import { openStaleLog } from './stale-log.ts';
@@ -38,6 +40,7 @@ export interface InstanceParts {
   readonly timing?: Partial<FeedTiming> | undefined;
   readonly reportTiming?: Partial<ReportTiming> | undefined;
   readonly recheckMs?: number | undefined;
+  readonly listenerTiming?: (Partial<ListenerTiming> & { readonly bodyIdleMs?: number }) | undefined;
 }
 
 /** An instance that accepts requests. */
@@ -50,7 +53,11 @@ export interface RunningInstance {
   readonly explain: (input: ExplainInput) => Explanation;
   /** Reads the certificate again; the old one stays when the new one cannot be used. */
   readonly reload: () => Promise<void>;
-  /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
+  /** From now on health and figures say that it will stop; it serves on. */
+  readonly announceDrain: () => void;
+  /** Takes no new connection, ends long polls, gives other requests the drain time; settles when no connection is left. */
+  readonly drain: () => Promise<void>;
+  /** Drains, writes the table, closes everything. */
   readonly stop: () => Promise<void>;
 }
 
@@ -89,6 +96,10 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     instance.tls === undefined
       ? undefined
       : await loadCertificate(instance.tls, { folder, field: fieldOf('tls'), now: new Date(clock()) });
+  const clientCertificates =
+    instance.clientCertificates === undefined
+      ? null
+      : openClientCertificates(instance.clientCertificates, fieldOf('clientCertificates'));
   const agent = openServer(config, readIdentity(folder));
   const backendCa = readOptional(instance.backend.caFile, fieldOf('backend.caFile'));
   const serverKey = openServerKey(folder);
@@ -104,8 +115,39 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   const { serverUrl, allowAnyServerCertificate } = config;
   const { observe } = operations;
   const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
-  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, ask, observe });
-  const server = openListener(shown?.options, gate, { instance: instance.name, log, observe });
+  const addresses = openClientAddresses(instance.trustedProxies);
+  const gate = openGate({
+    instance,
+    maxAgeMs,
+    known,
+    backend,
+    held,
+    addresses,
+    clientCertificates,
+    log,
+    clock,
+    ask,
+    observe,
+    bodyIdleMs: parts.listenerTiming?.bodyIdleMs,
+  });
+  const listener = openListener(
+    shown === undefined
+      ? undefined
+      : {
+          ...contextOf(shown, clientCertificates),
+          // A client without a good certificate gets 403, which rules/certificate.ts sees to.
+          ...(clientCertificates === null ? {} : { requestCert: true, rejectUnauthorized: false }),
+        },
+    gate,
+    {
+      instance: instance.name,
+      observe,
+      addresses,
+      proxyProtocol: instance.proxyProtocol,
+      timing: parts.listenerTiming,
+    },
+  );
+  const { server } = listener;
   const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
   const kept =
     instance.tls === undefined || shown === undefined
@@ -114,6 +156,8 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
           server,
           tls: instance.tls,
           first: shown,
+          clientCertificates,
+          onTrust: () => held.recheck(),
           folder,
           field: fieldOf('tls'),
           clock,
@@ -133,8 +177,10 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     timing: parts.timing,
     onVerdicts: held.recheck,
   });
+  let isDraining = false;
   const health = (): Health => ({
     ...healthOf(known, clock(), maxAgeMs, !allowAnyServerCertificate),
+    draining: isDraining,
     ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
   });
   const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
@@ -151,18 +197,18 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     'the proxy accepts requests',
   );
 
+  let drained: Promise<void> | undefined;
+  const drain = (): Promise<void> => {
+    isDraining = true;
+    // Verdicts go on changing for the requests that are left.
+    drained ??= listener.drain(config.drainSeconds * 1000, () => endLongPolls(held));
+    return drained;
+  };
   const stop = async (): Promise<void> => {
+    await drain();
     clearInterval(recheck);
     kept?.stop();
     await feed.stop();
-    const closed = close(server);
-    endLongPolls(held);
-    const drain = setTimeout(() => server.closeAllConnections(), config.drainSeconds * 1000);
-    // Connections that finish their request meanwhile would stay open for the next one.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50);
-    await closed;
-    clearTimeout(drain);
-    clearInterval(sweep);
     await backend.destroy();
     await reporter.stop();
     await agent.destroy();
@@ -171,10 +217,14 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   return {
     name: instance.name,
     port,
+    announceDrain: () => {
+      isDraining = true;
+    },
+    drain,
     stop,
     health,
     figures,
-    explain: (input) => explain({ known, clock, maxAgeMs, instance }, input),
+    explain: (input) => explain({ known, clock, maxAgeMs, instance, clientCertificates }, input),
     reload: async () => kept?.reload(),
   };
 };

@@ -19,6 +19,7 @@ export interface InstanceFigures {
   readonly deniesAll: boolean;
   /** False: it takes the server's certificate unchecked. */
   readonly verifiesServer: boolean;
+  readonly draining: boolean;
   /** Ms since the epoch; null without TLS of its own. */
   readonly certificateExpiresAt: number | null;
 }
@@ -138,6 +139,7 @@ const gauges: readonly (readonly [string, string, (figures: InstanceFigures) => 
     'Whether the server’s certificate is verified; 0 with allowAnyServerCertificate.',
     (of) => Number(of.verifiesServer),
   ],
+  ['draining', 'Whether the proxy is about to stop.', (of) => Number(of.draining)],
   [
     'certificate_expires_seconds',
     'When the certificate of the listener ends, in seconds since the epoch.',

@@ -50,7 +50,7 @@ export const figuresOf = (
   heldRequests: number,
   now: number,
 ): InstanceFigures => {
-  const { devices, position, connected, stale, verifiesServer, lastContactAt } = health;
+  const { devices, position, connected, stale, draining, verifiesServer, lastContactAt } = health;
   const { certificateExpiresAt: end } = health;
   const certificateExpiresAt = end === undefined ? null : Date.parse(end);
   const ageSeconds = lastContactAt === null ? null : Math.max(0, (now - Date.parse(lastContactAt)) / 1_000);
@@ -64,6 +64,7 @@ export const figuresOf = (
     stale,
     deniesAll: deniesAll(health),
     verifiesServer,
+    draining,
     certificateExpiresAt,
   };
 };

@@ -1,6 +1,7 @@
 /**
  * What is asked of the rules and what they answer. Imported by decide.ts and by every rule.
  */
+import type { ShownCertificate } from './client-certificates.ts';
 import type { Credential } from './credential.ts';
 import type { EasRequest, Unreadable } from './eas.ts';
 import type { StaleRule, Verdict } from './table.ts';
@@ -15,6 +16,8 @@ export interface Question {
   readonly malformed: string | null;
   readonly eas: EasRequest | Unreadable;
   readonly credential: Credential;
+  /** What the client showed of itself; null where no certificates are asked for. */
+  readonly certificate: ShownCertificate | null;
   /** Devices known under the request's EAS id; empty when unknown. */
   readonly devices: readonly Verdict[];
   /** Why this mail app is not let through, or null. */

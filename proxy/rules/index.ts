@@ -6,6 +6,7 @@ import type { Rule } from '../question.ts';
 import type { Space } from '../target.ts';
 import { account } from './account.ts';
 import { body } from './body.ts';
+import { certificate } from './certificate.ts';
 import { client } from './client.ts';
 import { credential } from './credential.ts';
 import { device } from './device.ts';
@@ -22,6 +23,7 @@ import { verdict } from './verdict.ts';
 
 export const rules: Readonly<Record<Space, readonly Rule[]>> = {
   eas: [
+    certificate,
     path,
     method,
     request,
@@ -36,6 +38,6 @@ export const rules: Readonly<Record<Space, readonly Rule[]>> = {
     user,
     verdict,
   ],
-  ews: [method, request, client, unready, stale, credential, body, account],
-  traveler: [method, request, client, unready, stale, traveler],
+  ews: [certificate, method, request, client, unready, stale, credential, body, account],
+  traveler: [certificate, method, request, client, unready, stale, traveler],
 };

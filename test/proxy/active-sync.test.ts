@@ -150,7 +150,7 @@ const meaning = ({ status, headers, body }: Answer) => ({
 
 /** How the phone reaches the mail server: without a proxy, or through one that may ask it for a certificate. */
 type Way = 'direct' | 'proxy' | 'proxy with client certificates';
-const ways: readonly Way[] = ['direct', 'proxy'];
+const ways: readonly Way[] = ['direct', 'proxy', 'proxy with client certificates'];
 
 /** A mail server over TLS, the way to it and a phone that goes it. */
 const openWay = async (t: TestContext, way: Way, form: Form) => {

@@ -60,6 +60,9 @@ const faulty: readonly (readonly [string, Record<string, unknown>])[] = [
   ['instances[0].backend.colour', withInstance({ backend: { url: 'https://x', colour: 'red' } })],
   ['instances[0].serverToken', withInstance({ serverToken: 'token-0123456789' })],
   ['instances[0].proxyProtocol', withInstance({ proxyProtocol: true })],
+  ['instances[0].trustedProxies[0]', withInstance({ trustedProxies: ['10.0.0.0/33'] })],
+  ['instances[0].clientCertificates', withInstance({ clientCertificates: { caFile: 'ca.crt' } })],
+  ['drainDelaySeconds', { ...sound, drainDelaySeconds: 601 }],
 ];
 for (const [field, settings] of faulty) {
   test(`refused, naming ${field}: ${JSON.stringify(settings)}`, () => {

@@ -1,6 +1,7 @@
 /** Decisions: each rule accepts, refuses and yields, and the order of rules holds. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ShownCertificate } from '../../proxy/client-certificates.ts';
 import { isSameUser, readCredential } from '../../proxy/credential.ts';
 import { decide } from '../../proxy/decide.ts';
 import { type EasRequest, easPath, readTarget } from '../../proxy/eas.ts';
@@ -27,6 +28,7 @@ const question = (given: Partial<Question> = {}): Question => ({
   malformed: null,
   eas: readTarget('POST', `${easPath}?Cmd=Sync&User=u&DeviceId=abc&DeviceType=t`),
   credential: readCredential(basic('alice')),
+  certificate: null,
   devices: [device],
   devicesOfUser: [],
   bodyCommand: null,
@@ -62,9 +64,40 @@ const traveler = (deviceId: string | null, given: Partial<Question> = {}) =>
     ...given,
   });
 const nobody = readCredential(undefined);
+const showing = (names: readonly string[], given: Partial<ShownCertificate> = {}) => ({
+  certificate: { problem: null, names: { names, deviceIds: [] }, isBound: true, ...given },
+});
 
 const cases: readonly (readonly [string, Question, boolean, string])[] = [
   ['a compliant device of its user', question(), true, 'verdict'],
+  ['a certificate of the device', question(showing(['Abc'])), true, 'verdict'],
+  ['a certificate of somebody else', question(showing(['bob'])), false, 'certificate'],
+  ['any good certificate, unbound', question(showing(['bob'], { isBound: false })), true, 'verdict'],
+  ['no certificate', question(showing([], { problem: 'none', isBound: false })), false, 'certificate'],
+  [
+    'no certificate, and no path either',
+    options('/x', showing([], { problem: 'none' })),
+    false,
+    'certificate',
+  ],
+  [
+    'OPTIONS without a credential, whoever the certificate is of',
+    options('', { ...showing(['bob']), credential: readCredential(undefined) }),
+    true,
+    'options',
+  ],
+  [
+    'set-up with a certificate that says validate',
+    validating('FolderSync', 'FolderSync', showing(['validate'])),
+    false,
+    'certificate',
+  ],
+  [
+    "set-up with the user's certificate",
+    validating('FolderSync', 'FolderSync', showing(['alice'])),
+    true,
+    'validate',
+  ],
   [
     'a denied device',
     question({ devices: [{ ...device, access: 'deny', reason: 'rooted' }] }),

@@ -1,9 +1,21 @@
 /** Hostile bytes at the public socket: a correct refusal, nothing at the mail server, and the proxy lives on. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
-import { basic, easBody, openStage, post, raw, syncTarget } from './stage.ts';
+import {
+  basic,
+  easBody,
+  healthy,
+  openFeed,
+  openMailServer,
+  openProxy,
+  openStage,
+  post,
+  raw,
+  syncTarget,
+} from './stage.ts';
 
 const auth = `Authorization: ${basic('alice')}\r\n`;
 const request = (parts: { line?: string; head?: string; body?: string }) =>
@@ -255,4 +267,35 @@ test('a connection keeps nothing of the many requests that are refused on it', a
   assert.equal(mail.seen.length, 1);
   // Node warns of the eleventh listener of a kind.
   assert.deepEqual(warnings, []);
+});
+
+test('slow headers, slow bodies and handshakes are given up while an honest long poll lives on', async (t) => {
+  const [mail, feed] = [await openMailServer(t), await openFeed(t)];
+  const listenerTiming = { handshakeMs: 100, headersMs: 100, checkMs: 50, bodyIdleMs: 100 };
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url };
+  const plain = await openProxy(t, settings, { listenerTiming });
+  const tls = { selfSigned: { hostName: '127.0.0.1' } };
+  const secure = await openProxy(t, { ...settings, tls }, { listenerTiming });
+  for (const proxy of [plain, secure]) await healthy(proxy);
+  const held = new Promise<ServerResponse>((resolve) => {
+    mail.stage.answer = (req, res) => {
+      if (/Cmd=Ping/.test(req.url ?? '')) resolve(res);
+    };
+  });
+  const ping = post(plain.port, { target: syncTarget.replace('Cmd=Sync', 'Cmd=Ping') });
+  const poll = await held;
+  assert.match(await raw(plain.port, `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nX-A: `), /^HTTP\/1.1 408/);
+  assert.equal(await raw(plain.port, request({ head: 'Content-Length: 9\r\n', body: 'half' })), '');
+  // Nothing at all, half a record, and bytes that are no TLS.
+  for (const bytes of ['', '1603010200', '504f5354202f20485454502f312e310d0a0d0a']) {
+    const answer = await raw(secure.port, Buffer.from(bytes, 'hex'));
+    assert.ok(!/HTTP/.test(answer), bytes);
+  }
+  const dropped = secure.lines
+    .filter(({ msg }) => msg === 'request')
+    .map(({ status, rule }) => [status, rule]);
+  assert.deepEqual(dropped, Array(3).fill([null, 'protocol']));
+  poll.end('changes');
+  const response = await ping;
+  assert.deepEqual([response.status, await response.text()], [200, 'changes']);
 });

@@ -349,6 +349,7 @@ const shared = new Set([
   'adminPort',
   'maxAgeSeconds',
   'drainSeconds',
+  'drainDelaySeconds',
   'log',
 ]);
 
@@ -417,6 +418,7 @@ export const openProxyOf = async (
     ...recorded,
     instances: proxy.instances,
     reload: proxy.reload,
+    drain: proxy.drain,
     adminPort: proxy.adminPort,
     stop,
     config,
