@@ -107,7 +107,7 @@ test('the admin listener serves metrics, readiness and explanations, and nothing
   });
   const allowed = JSON.parse((await ask('/explain?deviceId=abc123&user=alice')).text);
   assert.deepEqual([allowed.allow, allowed.rule], [true, 'verdict']);
-  assert.equal(allowed.opinions[0].rule, 'path');
+  assert.equal(allowed.opinions[0].rule, 'certificate');
   assert.equal(allowed.opinions[0].allow, null);
   const refused = JSON.parse((await ask('/explain?deviceId=BAD1&user=ALICE@example.org')).text);
   assert.deepEqual(
