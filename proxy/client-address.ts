@@ -126,7 +126,12 @@ const awaitHeader = (
     refuse(problem);
   };
   const ignore = (): void => {};
-  const leave = (): void => fail('the connection ended before its PROXY header');
+  const leave = (): void => {
+    if (head.length > 0) return void fail('the connection ended before its PROXY header');
+    // A balancer that only looks whether somebody listens.
+    end();
+    socket.destroy();
+  };
   const timer = setTimeout(() => fail('the PROXY header did not arrive in time'), timeoutMs);
   const take = (chunk: Buffer): void => {
     head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);

@@ -16,13 +16,19 @@ export const certificate: Rule = {
     if (shown === null) return null;
     if (shown.problem !== null) return { allow: false, reason: shown.problem };
     // Without a credential there is nothing to compare: only OPTIONS passes so, and no mail is in it.
-    if (!shown.isBound || credential.user === null || requestOf(question) === null) return null;
+    const request = requestOf(question);
+    if (!shown.isBound || credential.user === null || request === null) return null;
+    if (namesUnknownDevice(question, request.deviceId)) return null;
     const names = shown.names.names.map((name) => name.normalize('NFC').trim().toLowerCase());
     if (namesDevice(question, names, shown.names.deviceIds)) return null;
     if (namesUser(question, credential.user, names)) return null;
     return { allow: false, reason: 'the certificate names neither the device nor the user' };
   },
 };
+
+/** Whose it is has to be known first: rules/device.ts refuses it until then. */
+const namesUnknownDevice = ({ space, devices }: Question, deviceId: string | null): boolean =>
+  space === 'eas' && deviceId !== null && deviceId !== placeholderId && devices.length === 0;
 
 /** The devices that the request may be about: those under its id, or the user's where it names none. */
 const candidates = ({ devices, devicesOfUser, credential }: Question): readonly Verdict[] =>

@@ -67,6 +67,9 @@ test('a header that is missing, malformed, late or cut short closes the connecti
   assert.equal(await raw(proxy.port, request), '');
   assert.equal(await raw(proxy.port, `PROXY TCP4 192.0.2.7 127.0.0.1 0x1 1\r\n${request}`), '');
   assert.equal(await raw(proxy.port, 'PROXY TCP4'), '');
+  const check = connect(proxy.port, '127.0.0.1').resume();
+  check.end();
+  await once(check, 'close');
   const short = connect(proxy.port, '127.0.0.1');
   short.end('PROXY');
   await once(short, 'close');

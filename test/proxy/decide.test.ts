@@ -72,6 +72,12 @@ const cases: readonly (readonly [string, Question, boolean, string])[] = [
   ['a compliant device of its user', question(), true, 'verdict'],
   ['a certificate of the device', question(showing(['Abc'])), true, 'verdict'],
   ['a certificate of somebody else', question(showing(['bob'])), false, 'certificate'],
+  [
+    'an unknown device, whoever the certificate is of',
+    question({ ...showing(['bob']), devices: [] }),
+    false,
+    'device',
+  ],
   ['any good certificate, unbound', question(showing(['bob'], { isBound: false })), true, 'verdict'],
   ['no certificate', question(showing([], { problem: 'none', isBound: false })), false, 'certificate'],
   [
