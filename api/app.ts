@@ -10,8 +10,6 @@ import { eventFeed, eventFeedRoute } from './events/feed.ts';
 import { type GraphqlParts, graphqlHandlers, graphqlRoute } from './graphql/server.ts';
 import { readiness } from './health.ts';
 import { type MethodFault, requestIdOf, sendProblem, statusOf } from './problem.ts';
-import { proxyFeed, proxyFeedRoute } from './proxy/feed.ts';
-import { proxyStatus, proxyStatusRoute } from './proxy/status.ts';
 import { only, type RouteDeclaration } from './route.ts';
 import { addSingleSignOnRoutes } from './sign-in/oidc/routes.ts';
 
@@ -79,8 +77,6 @@ export const openApp = (parts: AppParts): Express => {
   app.set('query parser', 'simple');
   app.use(securityHeaders(parts.secure));
   app.all(graphqlRoute.path, ...graphqlHandlers(parts));
-  app.all(proxyFeedRoute.path, only(proxyFeedRoute), proxyFeed({ deps, waiter, stopping }));
-  app.all(proxyStatusRoute.path, only(proxyStatusRoute), ...proxyStatus(deps));
   app.all(eventFeedRoute.path, only(eventFeedRoute), eventFeed({ deps, credentials, config, stopping }));
   addSingleSignOnRoutes(app, parts);
   addAdminRoutes(app, { deps, credentials, config, denials: parts.denials, stopping });

@@ -16,9 +16,10 @@ export interface FollowOptions<Row> {
   readonly read: (position: bigint) => Promise<readonly Row[]>;
   readonly positionOf: (row: Row) => bigint;
   readonly after: bigint;
-  /** Asked every `checkMs`: false ends the stream. */
+  /** Asked every `checkMs`, and with `checkOnAdvance` whenever the log went on: false ends the stream. */
   readonly allowed: () => Promise<boolean>;
   readonly checkMs: number;
+  readonly checkOnAdvance?: boolean;
   readonly heartbeatMs: number;
   readonly signal: AbortSignal;
 }
@@ -34,8 +35,8 @@ const openBell = (signal: AbortSignal) => {
   signal.addEventListener('abort', ring);
   return {
     ring,
-    /** Waits for a ring, at most `timeoutMs`. */
-    async wait(timeoutMs: number): Promise<void> {
+    /** Waits for a ring, at most `timeoutMs`; answers whether there was one. */
+    async wait(timeoutMs: number): Promise<boolean> {
       if (!rung && !signal.aborted) {
         let timer: NodeJS.Timeout | undefined;
         await new Promise<void>((resolve) => {
@@ -44,7 +45,9 @@ const openBell = (signal: AbortSignal) => {
         });
         clearTimeout(timer);
       }
+      const rang = rung;
       rung = false;
+      return rang;
     },
     close: () => signal.removeEventListener('abort', ring),
   };
@@ -56,11 +59,13 @@ export async function* followRows<Row>(options: FollowOptions<Row>): AsyncGenera
   let position = options.after;
   let checkedAt = performance.now();
   let spokeAt = checkedAt;
+  let rang = false;
   const bell = openBell(signal);
   const stopListening = waiter.onAdvance(bell.ring);
   try {
     while (!signal.aborted) {
-      if (performance.now() - checkedAt >= checkMs) {
+      const dueAt = rang && options.checkOnAdvance === true ? 0 : checkedAt + checkMs;
+      if (performance.now() >= dueAt) {
         if (!(await allowed())) return;
         checkedAt = performance.now();
       }
@@ -77,7 +82,7 @@ export async function* followRows<Row>(options: FollowOptions<Row>): AsyncGenera
         spokeAt = performance.now();
       }
       const now = performance.now();
-      await bell.wait(Math.min(checkedAt + checkMs, spokeAt + heartbeatMs) - now);
+      rang = await bell.wait(Math.min(checkedAt + checkMs, spokeAt + heartbeatMs) - now);
     }
   } finally {
     stopListening();

@@ -28,13 +28,17 @@ export const readTls = (
 };
 
 /** Listens; rejects with `config-invalid` when the address is taken or not this machine's. */
-export const listen = async (server: Server, { host, port }: Pick<ServerConfig, 'host' | 'port'>) => {
+export const listen = async (
+  server: Server,
+  { host, port }: Pick<ServerConfig, 'host' | 'port'>,
+  variables = 'MUSTER_HOST, MUSTER_PORT',
+): Promise<void> => {
   server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new MusterError('config-invalid', `MUSTER_HOST, MUSTER_PORT: ${reason}`, { cause });
+    throw new MusterError('config-invalid', `${variables}: ${reason}`, { cause });
   }
 };
 

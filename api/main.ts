@@ -25,12 +25,15 @@ import { deviceRoutes } from './device/main.ts';
 import { listen, readTls, stopServer } from './listener.ts';
 import { sendProblem } from './problem.ts';
 import type { MailExplainer } from './proxy/explain.ts';
+import { type FeedInfo, type RunningFeed, startFeed } from './proxy/main.ts';
 import { openDoor } from './sign-in/door.ts';
 
 /** The running server. */
 export interface RunningApi {
   readonly url: string;
   readonly port: number;
+  /** Where EAS proxies follow; undefined when no port was configured for that. */
+  readonly proxyFeed: FeedInfo | undefined;
   /** Ends streams, lets requests finish for a bounded time, and closes what was opened here. */
   stop(): Promise<void>;
 }
@@ -68,6 +71,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     mailer: smtpUrl === undefined ? undefined : openMailer(smtpUrl, mailFrom),
     listensAt: () => url,
   });
+  let feed: RunningFeed | undefined;
   const app = openApp({
     config,
     door,
@@ -78,6 +82,7 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
     denials,
     issuers,
     stopping: stopping.signal,
+    proxyFeed: () => feed,
     explainMail: extra.explainMail,
     projector: extra.projections,
     graphiql: tls === undefined && isLoopback(config.host),
@@ -97,10 +102,12 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   server.keepAliveTimeout = 65_000;
   const close = async () => {
     stopping.abort();
-    await stopServer(server);
+    await Promise.all([stopServer(server), feed?.stop()]);
     await Promise.all([waiter.close(), deadJobs.close(), denials.close(), door.close()]);
   };
   try {
+    const { secrets } = credentials;
+    feed = await startFeed({ deps, waiter, secrets, stopping: stopping.signal, config });
     await listen(server, config);
   } catch (error) {
     await close();
@@ -110,5 +117,5 @@ export const start = async (config: ServerConfig, deps: Deps, extra: Extra = {})
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   url = `${tls ? 'https' : 'http'}://${host}:${port}`;
   log.info({ url }, 'serving');
-  return { url, port, stop: close };
+  return { url, port, proxyFeed: feed, stop: close };
 };

@@ -8,8 +8,8 @@ import { methodNotAllowed } from './problem.ts';
 
 /**
  * `public`: anybody. `perField`: anybody, each field of GraphQL asks for itself. `enrolmentCode`: anybody with a code
- * in the body. `device` and `proxy`: with the token of one, and nobody else. Else the permissions that are needed, all
- * of them.
+ * in the body. `device`: with the token of one, and nobody else. `proxy`: with the certificate of one, on the listener for
+ * proxies, and nobody else. Else the permissions that are needed, all of them.
  */
 export type RouteAccess =
   | 'public'

@@ -9,7 +9,7 @@ import type { ServerResponse } from 'node:http';
 export interface OpenStream {
   readonly signal: AbortSignal;
   /** Writes text, then waits until the client has room for more; nothing is written any more after the end. */
-  write(text: string): Promise<void>;
+  write(text: string | Buffer): Promise<void>;
   /** Ends the answer. */
   end(): void;
 }

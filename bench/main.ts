@@ -11,6 +11,7 @@ import { type Embedded, startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
 import { benchProxy } from './proxy/main.ts';
+import { benchProxyTable } from './proxy/table.ts';
 import { benchSignIn } from './sign-in.ts';
 import { benchAppends } from './store/appends.ts';
 import { benchBackup } from './store/backup.ts';
@@ -40,6 +41,7 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-backup': (embedded) => benchBackup(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
   proxy: () => benchProxy(durationMs),
+  'proxy-table': benchProxyTable,
   'sign-in': (embedded) => benchSignIn(embedded, durationMs),
   tenants: () => benchTenants(durationMs, Number(values.tenants)),
 };

@@ -128,15 +128,15 @@ export const createEnrolment = async (
   return code;
 };
 
-/** Registers an EAS proxy; answers its credential. */
-export const registerProxy = async (admin: Admin, name: string): Promise<string> => {
-  const { token } = await mutate<{ token: string }>(
+/** Registers an EAS proxy by its certificate; answers its id. */
+export const registerProxy = async (admin: Admin, name: string, certificatePem: string): Promise<string> => {
+  const { proxy } = await mutate<{ proxy: { id: string } }>(
     admin,
     'registerProxy',
-    { name },
-    'ProxyTokenPayload { token }',
+    { name, certificatePem },
+    'ProxyPayload { proxy { id } }',
   );
-  return token;
+  return proxy.id;
 };
 
 /** A device as the commands show it. */

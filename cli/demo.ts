@@ -5,11 +5,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { z } from 'zod';
+import type { FeedInfo } from '../api/proxy/main.ts';
 import { environmentWith, readConfig, serverSettings } from '../platform/config.ts';
 import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
 import { newSecret } from '../platform/new-id.ts';
 import { writePrivateFile } from '../platform/private-file.ts';
+import { makeIdentity } from '../proxy/identity.ts';
+import { instanceDir } from '../proxy/instance.ts';
 import { type Admin, createTenant, signInFirst, type TenantAccess } from './admin.ts';
 import { type Child, startChild } from './child.ts';
 import { type Client, openClient } from './client.ts';
@@ -136,23 +139,20 @@ const tellStory = async (
   const mail = await startMailServer();
   keep(mail);
   let proxyUrl = '';
-  const startProxy = async (token: string): Promise<string> => {
+  const startProxy = async (register: (certificatePem: string) => Promise<unknown>): Promise<string> => {
     const port = await freePort();
     const configFile = join(dataDir, `proxy-${slug}.json`);
+    const { url: serverUrl, pin: serverPin } = server.proxyFeed as FeedInfo;
     const instance = {
       name: slug,
       listenPort: port,
       publicUrl: `http://127.0.0.1:${port}`,
       backend: { url: mail.url },
-      serverToken: token,
     };
-    const config = {
-      serverUrl: server.url,
-      stateDir: join(dataDir, 'proxy'),
-      log: { level: 'error' },
-      instances: [instance],
-    };
+    const stateDir = join(dataDir, 'proxy');
+    const config = { serverUrl, serverPin, stateDir, log: { level: 'error' }, instances: [instance] };
     writePrivateFile(configFile, JSON.stringify(config));
+    await register(makeIdentity(instanceDir(config, slug), slug, new Date()).certificate);
     const child: Child = await startChild(
       ['proxy', '--config', configFile],
       environmentWith({}),
@@ -176,7 +176,12 @@ const tellStory = async (
 const demo = async (options: Options): Promise<void> => {
   const port = options.port ?? String(await freePort(8420));
   const { licencePublicKeyFile, license } = throwAwayIssuer(options.dataDir);
-  const config = readConfig(serverSettings, { dataDir: options.dataDir, port, licencePublicKeyFile });
+  const config = readConfig(serverSettings, {
+    dataDir: options.dataDir,
+    port,
+    proxyFeedPort: '0',
+    licencePublicKeyFile,
+  });
   if (config.tlsCertificateFile)
     throw new MusterError('config-invalid', 'MUSTER_TLS_CERT: the demo serves plain HTTP on loopback');
   const log = openLog({ level: 'error', name: 'demo' });

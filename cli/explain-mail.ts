@@ -4,16 +4,15 @@
 import type { MailExplainer } from '../api/proxy/explain.ts';
 import { systemClock } from '../platform/clock.ts';
 import { explain } from '../proxy/explain.ts';
-import { openTable } from '../proxy/table.ts';
+import { nothingKnown } from '../proxy/table.ts';
 
 /** Explains as a proxy would that has just heard the server. */
 export const explainMail: MailExplainer = ({ easDeviceId, user, command, userAgent, verdicts }) => {
-  const table = openTable();
+  const known = { ...nothingKnown(), contactAt: systemClock() };
   for (const { tenantId: _, changedPosition, ...verdict } of verdicts)
-    table.upsert({ ...verdict, position: Number(changedPosition) });
-  const known = { table, position: '0', contactAt: systemClock(), connected: true };
+    known.table.upsert({ ...verdict, position: Number(changedPosition) });
   return explain(
-    { maxAgeMs: 3_600_000, known, clock: systemClock },
+    { maxAgeMs: 3_600_000, known, clock: systemClock, instance: null, clientCertificates: null },
     { deviceId: easDeviceId, user, command, userAgent },
   );
 };

@@ -1,17 +1,22 @@
 /**
- * `muster proxy`: the EAS proxy, a process of its own that reaches the server over HTTP alone.
+ * `muster proxy`: the EAS proxy, a process of its own that reaches the server over HTTPS alone.
  */
 import { Command } from 'commander';
+import { Agent, request } from 'undici';
 import { systemClock } from '../platform/clock.ts';
 import { proxySettings, readConfig } from '../platform/config.ts';
 import { MusterError } from '../platform/errors.ts';
 import { openLog } from '../platform/log.ts';
+import { readNamed } from '../proxy/certificate.ts';
+import { openClientCertificates } from '../proxy/client-certificates.ts';
 import type { InstanceConfig, ProxyConfig } from '../proxy/config.ts';
 import { permissionAdvice, readProxyConfig } from '../proxy/config-file.ts';
 import { type Explanation, explain } from '../proxy/explain.ts';
-import { stateFileOf } from '../proxy/instance.ts';
+import { instanceDir, stateFileOf } from '../proxy/instance.ts';
 import * as proxy from '../proxy/main.ts';
-import { loadVerdicts, sourceOf } from '../proxy/state-file.ts';
+import { openServerKey } from '../proxy/server-key.ts';
+import { loadVerdicts } from '../proxy/state-file.ts';
+import { exportCommand, initCommand } from './proxy/set-up.ts';
 import { stopSignal } from './signals.ts';
 
 interface Options {
@@ -51,24 +56,29 @@ interface ExplainOptions extends Options {
   readonly instance?: string;
   readonly command?: string;
   readonly userAgent?: string;
+  /** A file. */
+  readonly certificate?: string;
   readonly json?: true;
 }
+
+/** An address of the admin listener. */
+const adminUrl = ({ adminHost, adminPort }: ProxyConfig, path: string): string =>
+  `http://${adminHost.includes(':') ? `[${adminHost}]` : adminHost}:${adminPort}${path}`;
+
+const nobodyAnswers = (cause: unknown): never => {
+  throw new MusterError('dependency-unavailable', 'no proxy answers on adminPort', { cause });
+};
 
 /** What the running proxy says, asked on its admin listener. */
 const askRunning = async (
   config: ProxyConfig,
-  { deviceId, user, instance, command, userAgent }: ExplainOptions,
+  { deviceId, user, instance, command, userAgent, certificate }: ExplainOptions,
 ): Promise<Explanation> => {
-  const given = Object.entries({ deviceId, user, instance, command, userAgent });
+  const given = Object.entries({ deviceId, user, instance, command, userAgent, certificate });
   const query = new URLSearchParams(
     given.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
   );
-  const host = config.adminHost.includes(':') ? `[${config.adminHost}]` : config.adminHost;
-  const response = await fetch(`http://${host}:${config.adminPort}/explain?${query}`).catch(
-    (cause: unknown) => {
-      throw new MusterError('dependency-unavailable', 'no proxy answers on adminPort', { cause });
-    },
-  );
+  const response = await fetch(adminUrl(config, `/explain?${query}`)).catch(nobodyAnswers);
   const body = (await response.json()) as Explanation & { readonly error?: string };
   if (!response.ok) throw new MusterError('invalid-input', body.error ?? '', { field: 'instance' });
   return body;
@@ -88,13 +98,23 @@ const named = (instances: readonly InstanceConfig[], name: string | undefined): 
 /** What a proxy that starts now would say, from the verdicts on disk. */
 const readState = async (
   config: ProxyConfig,
-  { name, serverToken }: InstanceConfig,
+  instance: InstanceConfig,
   input: ExplainOptions,
 ): Promise<Explanation> => {
+  const { name } = instance;
   const log = openLog({ level: 'error', name: 'proxy' });
-  const source = sourceOf(config.serverUrl, serverToken);
-  const known = await loadVerdicts(stateFileOf(config, name), source, log, systemClock);
-  return explain({ maxAgeMs: config.maxAgeSeconds * 1000, known, clock: systemClock }, input);
+  const serverKey = openServerKey(instanceDir(config, name));
+  const { known } = await loadVerdicts(stateFileOf(config, name), serverKey, log, systemClock);
+  const asked = instance.clientCertificates;
+  const clientCertificates = asked === undefined ? null : openClientCertificates(asked, 'clientCertificates');
+  const maxAgeMs = config.maxAgeSeconds * 1000;
+  return explain({ maxAgeMs, known, clock: systemClock, instance, clientCertificates }, input);
+};
+
+/** The first certificate of a PEM file: what is asked is an address, which has no room for a chain. */
+const leafOf = (file: string): string => {
+  const text = readNamed(file, '--certificate').toString('latin1');
+  return /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/.exec(text)?.[0] ?? '';
 };
 
 const mark = (allow: boolean | null): string => (allow === null ? '  -  ' : allow ? 'allow' : 'DENY ');
@@ -107,10 +127,16 @@ const explainCommand = (): Command =>
     .option('--instance <name>', 'instance of the proxy; needed when there are several')
     .option('--command <name>', 'ActiveSync command (default: Sync)')
     .option('--user-agent <text>', 'user agent of the mail app')
+    .option(
+      '--certificate <file>',
+      'certificate of the device, PEM (default: a good one is taken for granted)',
+    )
     .option('--json', 'print JSON')
     .configureHelp({ showGlobalOptions: true })
     .action(async (_own: object, command: Command) => {
-      const options = command.optsWithGlobals<ExplainOptions>();
+      const given = command.optsWithGlobals<ExplainOptions>();
+      const { certificate: file, ...rest } = given;
+      const options = file === undefined ? rest : { ...rest, certificate: leafOf(file) };
       const { configFile } = readConfig(proxySettings, { configFile: options.config });
       const config = readProxyConfig(configFile);
       const instance = instanceOf(config, options.instance);
@@ -129,10 +155,40 @@ const explainCommand = (): Command =>
       );
     });
 
+/** Waits as long as the drain takes, which the configuration bounds. */
+const drainRunning = async (config: ProxyConfig): Promise<void> => {
+  const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0 });
+  const answer = await request(adminUrl(config, '/drain'), { method: 'POST', dispatcher }).catch(
+    nobodyAnswers,
+  );
+  await answer.body.dump();
+  await dispatcher.close();
+};
+
+const drainCommand = (): Command =>
+  new Command('drain')
+    .description('Make the running proxy end its connections gracefully and wait until none is left.')
+    .configureHelp({ showGlobalOptions: true })
+    .action(async (_own: object, command: Command) => {
+      const { configFile } = readConfig(proxySettings, {
+        configFile: command.optsWithGlobals<Options>().config,
+      });
+      const config = readProxyConfig(configFile);
+      if (config.adminPort === 0)
+        throw new MusterError('config-invalid', 'adminPort: is needed to reach the running proxy', {
+          field: 'adminPort',
+        });
+      await drainRunning(config);
+      process.stdout.write('drained: no connection is left, and none is taken\n');
+    });
+
 /** The subcommand, for muster.ts. */
 export const proxyCommand = (): Command =>
   new Command('proxy')
     .description('Start the EAS proxy: only known, compliant devices reach the mail servers behind it.')
     .option('--config <file>', 'its settings, YAML or JSON (MUSTER_PROXY_CONFIG)')
     .action(serve)
-    .addCommand(explainCommand());
+    .addCommand(initCommand())
+    .addCommand(exportCommand())
+    .addCommand(explainCommand())
+    .addCommand(drainCommand());

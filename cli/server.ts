@@ -4,6 +4,7 @@
  */
 import { type Bootstrapped, bootstrapOperator } from '../api/bootstrap.ts';
 import * as api from '../api/main.ts';
+import type { FeedInfo } from '../api/proxy/main.ts';
 import { startEmbedded } from '../embedded/main.ts';
 import type { ServerConfig } from '../platform/config.ts';
 import { type Deps, openDeps } from '../platform/deps.ts';
@@ -17,6 +18,8 @@ import { announce, findRunning, withdraw } from './running.ts';
 /** A running server. `failed` resolves when a part of it cannot go on. */
 export interface RunningServer {
   readonly url: string;
+  /** Where EAS proxies follow; undefined when no port was configured for that. */
+  readonly proxyFeed: FeedInfo | undefined;
   readonly deps: Deps;
   readonly operator: Bootstrapped;
   readonly failed: Promise<Error>;
@@ -51,7 +54,7 @@ export const startServer = async (config: ServerConfig, log: Logger): Promise<Ru
     const readSide = keep(await projections.start(config, deps));
     const operator = await bootstrapOperator(deps);
     const jobs = keep(await workers.start(config, deps));
-    const { url } = keep(await api.start(config, deps, { projections: readSide, explainMail }));
+    const { url, proxyFeed } = keep(await api.start(config, deps, { projections: readSide, explainMail }));
     announce(dataDir, {
       pid: process.pid,
       url,
@@ -61,6 +64,7 @@ export const startServer = async (config: ServerConfig, log: Logger): Promise<Ru
     });
     return {
       url,
+      proxyFeed,
       deps,
       operator,
       failed: Promise.race([readSide.failed, jobs.failed, addresses.failed]),

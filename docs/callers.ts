@@ -48,7 +48,7 @@ export const callers = {
     credential: { kind: 'user' } as Credential,
   },
   device: { title: 'an enrolled device', credential: null },
-  proxy: { title: 'an EAS proxy', credential: null },
+  proxy: { title: 'an EAS proxy, which has a certificate and no token', credential: null },
 } as const satisfies Record<string, CallerKind>;
 
 export type CallerName = keyof typeof callers;

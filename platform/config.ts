@@ -27,8 +27,8 @@ export type Values<T extends Table> = {
 const count = (minimum: number, maximum: number) => z.coerce.number().int().min(minimum).max(maximum);
 const port = count(0, 65_535);
 const file = z.string().min(1);
-/** Ids separated by commas. */
-const ids = z
+/** Words separated by commas. */
+const names = z
   .string()
   .transform((text) => text.split(',').map((id) => id.trim()))
   .transform((list) => list.filter((id) => id !== ''))
@@ -138,6 +138,39 @@ export const serverSettings = {
     schema: file,
     unit: 'PEM file',
     description: 'Private key of the certificate.',
+  },
+  proxyFeedPort: {
+    env: 'MUSTER_PROXY_FEED_PORT',
+    schema: port,
+    unit: 'TCP port',
+    description:
+      'Port of the listener that EAS proxies follow over mutually authenticated TLS; 0 takes a free one. Unset: no proxy can follow.',
+  },
+  proxyFeedHost: {
+    env: 'MUSTER_PROXY_FEED_HOST',
+    schema: z.string().min(1),
+    default: '127.0.0.1',
+    description: 'Address of that listener.',
+  },
+  proxyFeedNames: {
+    env: 'MUSTER_PROXY_FEED_NAMES',
+    schema: names,
+    default: '',
+    unit: 'host names and addresses, by commas',
+    description:
+      'Names under which proxies reach it: its certificate is made out to them, to this machine’s name and to loopback.',
+  },
+  proxyFeedTlsCertificateFile: {
+    env: 'MUSTER_PROXY_FEED_TLS_CERT',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Certificate chain of your own for it. Unset: an authority in the data folder signs one.',
+  },
+  proxyFeedTlsKeyFile: {
+    env: 'MUSTER_PROXY_FEED_TLS_KEY',
+    schema: file,
+    unit: 'PEM file',
+    description: 'Private key of that certificate.',
   },
   logLevel: {
     env: 'MUSTER_LOG_LEVEL',
@@ -254,7 +287,7 @@ export const serverSettings = {
   },
   containerApps: {
     env: 'MUSTER_CONTAINER_APPS',
-    schema: ids,
+    schema: names,
     default: '',
     unit: 'app ids, comma-separated',
     description:

@@ -3,7 +3,7 @@
  * Called by the embedded event store; any other part that needs certificates takes them from here. Keys come from
  * node:crypto; node-forge only puts the certificate together (RFC 5280). Reading and judging is left to node:crypto.
  */
-import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto';
+import { generateKeyPair, hash, randomBytes, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
@@ -155,3 +155,11 @@ export const readCertificate = (pem: string): X509Certificate | undefined => {
     return undefined;
   }
 };
+
+/** SHA-256 of a certificate's DER, hex: what names it to the byte. */
+export const certificateSha256 = (certificate: X509Certificate): string =>
+  hash('sha256', certificate.raw, 'hex');
+
+/** SHA-256 of a certificate's public key (SubjectPublicKeyInfo), hex: survives a renewal that keeps the key. */
+export const publicKeySha256 = (certificate: X509Certificate): string =>
+  hash('sha256', certificate.publicKey.export({ type: 'spki', format: 'der' }), 'hex');

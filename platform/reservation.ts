@@ -1,13 +1,14 @@
 /**
  * Keeps values unique that people type at sign-in: a tenant's short name in the installation, an account's and a
- * user's e-mail in its tenant, and who
- * they are at an identity provider.
- * Called by api/reservation.ts and by jobs that create users.
+ * user's e-mail in its tenant, who they are at an identity provider, and the certificate by which a proxy is known in
+ * the installation.
+ * Called by api/reservation.ts, api/identify/proxy.ts and by jobs that create users.
  */
 import { createHash } from 'node:crypto';
 import { accountDecider } from '../domain/account/decide.ts';
 import type { Identity } from '../domain/identity-provider/identity.ts';
-import type { TenantId } from '../domain/ids.ts';
+import type { ProxyId, TenantId } from '../domain/ids.ts';
+import { proxyDecider } from '../domain/proxy/decide.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
 import { type ReservationCommand, reservationDecider } from '../domain/reservation/decide.ts';
 import type { ReservedKind } from '../domain/reservation/reservation.ts';
@@ -18,11 +19,14 @@ import type { Cause, Handler } from './handle.ts';
 /** The operator tenant's id, the same in every installation: processes that start together create one. */
 export const operatorTenantId = `ten${'0'.repeat(26)}` as TenantId;
 
-/** A value that is unique: a tenant's short name, or an account's or a user's e-mail or identity within `tenantId`. */
+/**
+ * A value that is unique: a tenant's short name, the digest of a proxy's certificate, or an account's or a user's e-mail
+ * or identity within `tenantId`.
+ */
 export type Unique =
-  | { readonly kind: 'tenant-slug'; readonly value: string }
+  | { readonly kind: 'tenant-slug' | 'proxy-certificate'; readonly value: string }
   | {
-      readonly kind: Exclude<ReservedKind, 'tenant-slug'>;
+      readonly kind: Exclude<ReservedKind, 'tenant-slug' | 'proxy-certificate'>;
       readonly value: string;
       readonly tenantId: TenantId;
     };
@@ -36,16 +40,28 @@ const fields: Readonly<Record<ReservedKind, string>> = {
   'user-email': 'email',
   'account-identity': 'subject',
   'user-identity': 'subject',
+  'proxy-certificate': 'certificatePem',
 };
 
 const streamOf = (unique: Unique): { tenantId: TenantId; id: string } => ({
-  tenantId: unique.kind === 'tenant-slug' ? operatorTenantId : unique.tenantId,
+  tenantId: 'tenantId' in unique ? unique.tenantId : operatorTenantId,
   id: createHash('sha256')
     .update(JSON.stringify([unique.kind, unique.value]))
     .digest('hex'),
 });
 
+/** Who holds a certificate: a proxy of a tenant. */
+export const proxyOwner = (tenantId: TenantId, proxyId: ProxyId): string => `${tenantId}_${proxyId}`;
+
+/** The tenant and proxy that proxyOwner named. */
+export const ofProxyOwner = (ownerId: string): { readonly tenantId: TenantId; readonly id: ProxyId } => {
+  const [tenantId, id] = ownerId.split('_') as [TenantId, ProxyId];
+  return { tenantId, id };
+};
+
 const holderExists = async (handler: Handler, unique: Unique, ownerId: string): Promise<boolean> => {
+  if (unique.kind === 'proxy-certificate')
+    return (await handler.load(proxyDecider, ofProxyOwner(ownerId))).state.status === 'active';
   if (unique.kind === 'user-email') {
     const { state } = await handler.load(userDecider, { tenantId: unique.tenantId, id: ownerId });
     // A removed user gives the address back; should that have failed, it is free for the next who asks.
@@ -61,10 +77,9 @@ const holderExists = async (handler: Handler, unique: Unique, ownerId: string): 
     const { state } = await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
     return state.status !== 'none' && state.identity !== null && identityKey(state.identity) === unique.value;
   }
-  const { state } =
-    unique.kind === 'tenant-slug'
-      ? await handler.load(tenantDecider, { tenantId: ownerId as TenantId, id: ownerId })
-      : await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
+  const { state } = !('tenantId' in unique)
+    ? await handler.load(tenantDecider, { tenantId: ownerId as TenantId, id: ownerId })
+    : await handler.load(accountDecider, { tenantId: unique.tenantId, id: ownerId });
   return state.status !== 'none';
 };
 
@@ -93,7 +108,7 @@ export const reserve = async (
   return { ...reserved, field: fields[unique.kind] };
 };
 
-/** The id of the tenant or account that holds a value; null when nobody does. */
+/** Who holds a value: the id of a tenant, account or user, or what proxyOwner makes; null when nobody does. */
 export const holderOf = async (
   handler: Handler,
   unique: Unique,

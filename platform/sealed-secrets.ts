@@ -9,6 +9,8 @@ import type { Sql } from './sql.ts';
 export interface SealedSecrets {
   /** Keeps a secret in place of the one there was. */
   put(tenantId: TenantId, purpose: string, secret: string): Promise<void>;
+  /** Keeps a secret unless there is one: of several who try at once, one wins. */
+  putFirst(tenantId: TenantId, purpose: string, secret: string): Promise<void>;
   /** The secret; null when there is none. */
   get(tenantId: TenantId, purpose: string): Promise<string | null>;
   remove(tenantId: TenantId, purpose: string): Promise<void>;
@@ -30,6 +32,12 @@ export const openSealedSecrets = (sql: Sql, seal: Seal): SealedSecrets => ({
     await sql`
       insert into vault.sealed_secrets (tenant_id, purpose, sealed) values (${tenantId}, ${purpose}, ${sealed})
       on conflict (tenant_id, purpose) do update set sealed = excluded.sealed, created_at = now()`;
+  },
+  async putFirst(tenantId, purpose, secret) {
+    const sealed = seal.seal(secret, { tenantId, purpose });
+    await sql`
+      insert into vault.sealed_secrets (tenant_id, purpose, sealed) values (${tenantId}, ${purpose}, ${sealed})
+      on conflict (tenant_id, purpose) do nothing`;
   },
   async get(tenantId, purpose) {
     const [row] = await sql<{ sealed: string }[]>`

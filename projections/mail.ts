@@ -73,14 +73,14 @@ const evolve = (known: Known | undefined, event: StoredEvent): Known => {
 
 export const mailProjection: Projection = {
   name: 'mail',
-  version: 1,
+  version: 2,
   categories: ['device'],
   tables: [
     {
       name: 'mail_verdicts',
       columns: `device_id ${key} not null, eas_device_id text, user_email text, access text not null,
         reason text not null, changed_position bigint not null, ${foldedColumns}, primary key (tenant_id, device_id)`,
-      indexes: ['(tenant_id, changed_position)'],
+      indexes: ['(tenant_id, changed_position)', '(tenant_id, upper(eas_device_id))'],
     },
   ],
   apply: (tx, events) =>
@@ -138,7 +138,7 @@ export const mailVerdictsOfEasId = (
     tenantId,
     (tx) => tx<MailVerdictRow[]>`
       select ${tx.unsafe(columns)} from read.mail_verdicts
-      where upper(eas_device_id) = upper(${easDeviceId}) order by changed_position desc limit 20`,
+      where upper(eas_device_id) = ${easDeviceId.toUpperCase()} order by changed_position desc limit 20`,
   );
 
 /** All verdicts of the tenant by device id, for a proxy's first snapshot. */

@@ -14,25 +14,25 @@ export interface ProxyRow {
   readonly proxyId: ProxyId;
   readonly name: string;
   readonly status: 'active' | 'revoked';
+  readonly certificateSha256: string | null;
+  readonly verifiesServer: boolean | null;
   readonly createdAt: string;
 }
 
-/** The credential's digest is not kept here: it is checked against the aggregate. */
-type Existing = Omit<Exclude<ProxyState, { status: 'none' }>, 'tokenHash'> & { readonly createdAt: string };
+type Existing = Exclude<ProxyState, { status: 'none' }> & { readonly createdAt: string };
 
-const evolve = (state: ProxyState, event: Fact<ProxyEvent>): Omit<Existing, 'createdAt'> => {
-  const { tokenHash: _, ...rest } = evolveProxy(state, event) as Exclude<ProxyState, { status: 'none' }>;
-  return rest;
-};
+const evolve = (state: ProxyState, event: Fact<ProxyEvent>): Exclude<ProxyState, { status: 'none' }> =>
+  evolveProxy(state, event) as Exclude<ProxyState, { status: 'none' }>;
 
 export const proxiesProjection: Projection = {
   name: 'proxies',
-  version: 1,
+  version: 2,
   categories: ['proxy'],
   tables: [
     {
       name: 'proxies',
       columns: `proxy_id ${key} not null, name text not null, name_key ${key} not null, status text not null,
+        certificate_sha256 text, verifies_server boolean,
         created_at ${key} not null, ${foldedColumns}, primary key (tenant_id, proxy_id)`,
       indexes: ['(tenant_id, name_key, proxy_id)'],
     },
@@ -42,13 +42,15 @@ export const proxiesProjection: Projection = {
       table: 'proxies',
       id: 'proxy_id',
       evolve: (state, event) => ({
-        ...evolve(state ? { ...state, tokenHash: '' } : initialProxy, factOf(event)),
+        ...evolve(state ?? initialProxy, factOf(event)),
         createdAt: state?.createdAt ?? event.at,
       }),
-      columns: ({ name, status, createdAt }) => ({
+      columns: ({ name, status, certificateSha256, verifiesServer, createdAt }) => ({
         name,
         name_key: sortKey(name),
         status,
+        certificate_sha256: certificateSha256,
+        verifies_server: verifiesServer,
         created_at: createdAt,
       }),
     }),
@@ -58,6 +60,8 @@ const columns = columnsOf<ProxyRow>({
   proxyId: 'proxy_id',
   name: 'name',
   status: 'status',
+  certificateSha256: 'certificate_sha256',
+  verifiesServer: 'verifies_server',
   createdAt: 'created_at',
 });
 

@@ -6,9 +6,9 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { isoTime } from '../platform/clock.ts';
 import type { ExplainInput, Explanation } from './explain.ts';
 import type { Metrics } from './metrics.ts';
-import type { KnownVerdicts } from './table.ts';
+import type { KnownVerdicts, StaleRule } from './table.ts';
 
-/** The state of one instance; `stale` means that nobody is allowed until the server has been heard again. */
+/** The state of one instance; `stale`: the server has not been heard for too long, and `staleRule` says what then. */
 export interface Health {
   readonly status: 'ok' | 'stale';
   readonly devices: number;
@@ -16,12 +16,22 @@ export interface Health {
   readonly connected: boolean;
   readonly lastContactAt: string | null;
   readonly stale: boolean;
+  readonly staleRule: StaleRule;
+  /** False: allowAnyServerCertificate is set. */
+  readonly verifiesServer: boolean;
+  /** Whether it is about to stop: it serves on, or finishes what it has. */
+  readonly draining: boolean;
   /** Of the certificate that devices see; absent without TLS. */
   readonly certificateExpiresAt?: string;
 }
 
 /** Health as of `now` (ms since the epoch). */
-export const healthOf = (known: KnownVerdicts, now: number, maxAgeMs: number): Health => {
+export const healthOf = (
+  known: KnownVerdicts,
+  now: number,
+  maxAgeMs: number,
+  verifiesServer: boolean,
+): Omit<Health, 'draining'> => {
   const stale = known.contactAt === null || now - known.contactAt > maxAgeMs;
   return {
     status: stale ? 'stale' : 'ok',
@@ -30,18 +40,26 @@ export const healthOf = (known: KnownVerdicts, now: number, maxAgeMs: number): H
     connected: known.connected,
     lastContactAt: known.contactAt === null ? null : isoTime(known.contactAt),
     stale,
+    staleRule: known.staleRule,
+    verifiesServer,
   };
 };
+
+/** Whether nobody is allowed for want of verdicts that are fresh enough; the rule itself is rules/stale.ts. */
+export const deniesAll = ({ stale, staleRule, lastContactAt }: Health): boolean =>
+  stale && (staleRule === 'deny' || lastContactAt === null);
 
 /** The state of a proxy: the worst of its instances, and each of them by name. */
 export interface ProxyHealth {
   readonly status: Health['status'];
+  readonly draining: boolean;
   readonly instances: Readonly<Record<string, Health>>;
 }
 
 /** All instances together. */
 export const overallHealth = (instances: readonly (readonly [string, Health])[]): ProxyHealth => ({
   status: instances.some(([, { stale }]) => stale) ? 'stale' : 'ok',
+  draining: instances.some(([, { draining }]) => draining),
   instances: Object.fromEntries(instances),
 });
 
@@ -52,6 +70,8 @@ export interface AdminParts {
   readonly metrics: Pick<Metrics, 'expose'>;
   /** Undefined: there is no such instance. Null asks for the only one. */
   readonly explain: (instance: string | null, input: ExplainInput) => Explanation | undefined;
+  /** Settles when no request is left. */
+  readonly drain: () => Promise<void>;
 }
 
 /** Whether to send phones to an instance, and why not. */
@@ -109,6 +129,7 @@ const routesOf = ({ health, readiness, metrics, explain }: AdminParts): Readonly
       command: optional('command'),
       deviceType: optional('deviceType'),
       userAgent: optional('userAgent'),
+      certificate: optional('certificate'),
     });
     if (explanation === undefined) return noSuchInstance(res, health().instances);
     json(res, 200, explanation);
@@ -124,10 +145,18 @@ export const openAdmin = (parts: AdminParts): Server => {
   return createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (req, res) => {
     const [path = '', query = ''] = (req.url ?? '').split('?', 2);
     const [, name = path, instance = null] = perInstance.exec(path) ?? [];
+    if (req.method === 'POST' && path === '/drain') {
+      // Browsers say where a POST comes from: a web page must not stop the proxy of whoever looks at it.
+      if (req.headers.origin !== undefined) return json(res, 403, { error: 'not from a web page' });
+      void parts.drain().then(() => json(res, 200, { drained: true }));
+      return;
+    }
     const answer = Object.hasOwn(routes, name) ? routes[name] : undefined;
     if (req.method !== 'GET' || answer === undefined) {
       const known = Object.keys(routes).join(', ');
-      res.writeHead(404, { 'content-type': 'text/plain' }).end(`There is only GET of ${known} here.\n`);
+      res
+        .writeHead(404, { 'content-type': 'text/plain' })
+        .end(`There is only GET of ${known} and POST of /drain here.\n`);
       return;
     }
     Promise.resolve(answer(res, new URLSearchParams(query), instance)).catch(() => res.destroy());
@@ -135,10 +164,10 @@ export const openAdmin = (parts: AdminParts): Server => {
 };
 
 /** Whether an instance should get phones, and why not. */
-export const readinessOf = (instance: string, health: Health, isDraining: boolean): InstanceReadiness => {
+export const readinessOf = (instance: string, health: Health): InstanceReadiness => {
   const reasons: string[] = [];
-  if (isDraining) reasons.push('draining');
+  if (health.draining) reasons.push('draining');
   if (health.lastContactAt === null) reasons.push('no-verdicts');
-  else if (health.stale) reasons.push('stale');
+  else if (deniesAll(health)) reasons.push('stale');
   return { instance, ready: reasons.length === 0, reasons };
 };

@@ -31,10 +31,10 @@ const settingsIn = (document: ReturnType<typeof parseDocument>, file: string): u
   }
 };
 
-/** What to say when others than its owner may read a file that holds credentials; undefined when all is well. */
+/** What to say when others than its owner may change where passwords of mail users go; undefined when all is well. */
 export const permissionAdvice = (file: string): string | undefined => {
   if (process.platform === 'win32') return undefined;
   const mode = statSync(file).mode & 0o777;
-  if ((mode & 0o077) === 0) return undefined;
-  return `${file} holds credentials and others may read it (mode ${mode.toString(8)}): chmod 600 ${file}`;
+  if ((mode & 0o022) === 0) return undefined;
+  return `others may change ${file}, which says where mail passwords go (mode ${mode.toString(8)}): chmod 600 ${file}`;
 };

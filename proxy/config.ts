@@ -30,31 +30,34 @@ const unique = (instances: readonly InstanceConfig[], context: z.RefinementCtx):
 
 export const proxyShape = {
   serverUrl: url
-    .refine(
-      (parsed) => parsed.protocol === 'https:' || isLoopback(parsed.hostname),
-      'must be https unless it is on this machine',
-    )
-    .describe('The Muster server. `https`, except on the same machine.'),
+    .refine((parsed) => parsed.protocol === 'https:', 'must be https')
+    .describe('The Muster server’s listener for proxies, as GraphQL shows it (`proxyFeed.url`).'),
   serverCaFile: file
     .optional()
-    .describe('PEM file of the CA that signed its certificate, when not a public one.'),
+    .describe(
+      'PEM file of the CA that signed its certificate, when not a public one (`proxyFeed.authorityPem`).',
+    ),
   serverPin: pin
     .optional()
-    .describe('SHA-256 fingerprint of its certificate; nothing else is looked at then.'),
+    .describe(
+      'Instead of a CA: SHA-256 fingerprint of its certificate or public key, or of its authority’s (`proxyFeed.pin`).',
+    ),
   allowAnyServerCertificate: z
     .boolean()
     .default(false)
-    .describe('Trusts whoever answers as the server: only for tests. Warns at every start.'),
+    .describe(
+      'Trusts whoever answers as the server: only for tests. Warns at every start and is shown in Muster.',
+    ),
   stateDir: file
     .default('./data/proxy')
     .describe(
-      'Folder where verdicts and keys are kept, a folder for each instance. Only its owner may read it.',
+      'Folder where identities, verdicts and keys are kept, a folder for each instance. Only its owner may read it.',
     ),
   adminHost: z
     .string()
     .refine(isLoopback, 'must be a loopback address')
     .default('127.0.0.1')
-    .describe('Address of `/healthz`, `/readyz`, `/metrics` and `/explain`; loopback only.'),
+    .describe('Address of `/healthz`, `/readyz`, `/metrics`, `/explain` and `/drain`; loopback only.'),
   adminPort: port.default(0).describe('Port of the same; 0 switches them off.'),
   maxAgeSeconds: z.coerce
     .number()
@@ -62,7 +65,16 @@ export const proxyShape = {
     .min(3_600)
     .default(86_400)
     .describe(
-      'Verdicts that the server has not confirmed for this long (s) allow nobody. At least one hour.',
+      'Verdicts that the server has not confirmed for this long (s) are stale: then the tenant’s rule decides, which denies unless it chose otherwise. At least one hour.',
+    ),
+  drainDelaySeconds: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(600)
+    .default(0)
+    .describe(
+      'Time (s) for which a proxy that is told to stop serves on while `/readyz` says `draining`, so that balancers notice.',
     ),
   drainSeconds: z.coerce
     .number()
@@ -70,7 +82,9 @@ export const proxyShape = {
     .min(0)
     .max(3_600)
     .default(5)
-    .describe('Time (s) that requests in flight are given to finish when the proxy is told to stop.'),
+    .describe(
+      'Time (s) that requests in flight are given after that to finish; long polls are ended at once.',
+    ),
   log: accessLogSettings
     .extend({
       level: z

@@ -23,7 +23,8 @@ export const readCredential = (header: string | undefined): Credential => {
 const readBasic = (value: string): Credential => {
   const bytes = Buffer.from(value, 'base64');
   // Decoders differ on sloppy base64 and could see another user in it: only text that encodes back to itself counts.
-  if (bytes.toString('base64').replace(/=+$/, '') !== value.replace(/=+$/, ''))
+  const encoded = bytes.toString('base64');
+  if (value !== encoded && value !== encoded.replace(/=+$/, ''))
     return none('the Basic credential is not base64');
   const pair = decodeText(bytes);
   const colon = pair.indexOf(':');

@@ -7,7 +7,7 @@ import { rules } from './rules/index.ts';
 
 /** The decision on a question. Deny is the default. */
 export const decide = (question: Question): Decision => {
-  for (const rule of rules) {
+  for (const rule of rules[question.space]) {
     const opinion = rule.judge(question);
     if (opinion !== null) return { ...opinion, rule: rule.name };
   }

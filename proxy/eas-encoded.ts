@@ -38,6 +38,8 @@ export const easCommand = (text: string): EasCommand | undefined => commandByNam
 
 /** The fields that matter of an encoded query; `query` is the same bytes in the one canonical base64 spelling. */
 export interface EncodedQuery {
+  /** Protocol version times ten: 121, 140, 141, 160 or 161. */
+  readonly version: number;
   readonly command: EasCommand;
   readonly deviceId: Buffer;
   readonly deviceType: string;
@@ -78,6 +80,7 @@ const readFields = (bytes: Buffer): EncodedQuery | string => {
   if (typeof parameters === 'string') return parameters;
   const user = parameters.get(userTag)?.toString('utf8') ?? null;
   return {
+    version: bytes.readUInt8(0),
     command,
     deviceId: deviceId.value,
     deviceType: type,

@@ -15,6 +15,8 @@ export const easPath = '/Microsoft-Server-ActiveSync';
 export interface EasRequest {
   /** `none` is an OPTIONS without a query. */
   readonly form: 'plain' | 'base64' | 'none';
+  /** Protocol version times ten, of the encoded form; the plain form says it in a header. */
+  readonly version: number | null;
   readonly command: EasCommand | null;
   readonly deviceId: string | null;
   /** Other spellings under which the same id may be known, canonical too; never another device's own choice. */
@@ -73,6 +75,7 @@ const readNone = (method: string): EasRequest | Unreadable =>
   method === 'OPTIONS'
     ? {
         form: 'none',
+        version: null,
         command: null,
         deviceId: null,
         aliases: [],
@@ -152,6 +155,7 @@ const plainRequest = (
   values: Map<string, string>,
 ): EasRequest => ({
   form: 'plain',
+  version: null,
   command,
   deviceId: id === null ? null : canonicalEasId(id),
   aliases: [],

@@ -3,6 +3,9 @@
  * as for a real one, with each rule's opinion in order. Called by admin.ts, by `muster proxy explain` and, through
  * cli/, by the server's GraphQL.
  */
+import type { ClientCertificates } from './client-certificates.ts';
+import { clientProblem } from './clients.ts';
+import type { InstanceConfig } from './config.ts';
 import { readCredential } from './credential.ts';
 import { decide } from './decide.ts';
 import { easPath, readTarget } from './eas.ts';
@@ -20,6 +23,15 @@ export interface ExplainInput {
   readonly command?: string | undefined;
   readonly deviceType?: string | undefined;
   readonly userAgent?: string | undefined;
+  /** The device's certificate, PEM. Without it a good one is taken for granted. */
+  readonly certificate?: string | undefined;
+}
+
+/** What explaining takes; `clientCertificates` where the instance asks for them. */
+export interface ExplainParts extends QuestionParts {
+  /** Null where no proxy is asked: which mail apps it lets through is not known then. */
+  readonly instance: InstanceConfig | null;
+  readonly clientCertificates?: Pick<ClientCertificates, 'judge'> | null;
 }
 
 /** One rule's word; null: it has no opinion. */
@@ -35,20 +47,31 @@ export interface Explanation extends Decision {
 }
 
 /** Explains. Never throws: what cannot be read is a reason, too. */
-export const explain = (parts: QuestionParts, input: ExplainInput): Explanation => {
+export const explain = (parts: ExplainParts, input: ExplainInput): Explanation => {
   const { deviceId, user, command = 'Sync', deviceType = 'SmartPhone', userAgent = 'muster-explain' } = input;
   const question = questionOf(
     parts,
     {
       method: 'POST',
-      eas: readTarget('POST', `${easPath}?Cmd=${command}&DeviceId=${deviceId}&DeviceType=${deviceType}`),
+      target: {
+        space: 'eas',
+        request: readTarget(
+          'POST',
+          `${easPath}?Cmd=${command}&DeviceId=${deviceId}&DeviceType=${deviceType}`,
+        ),
+        path: easPath,
+      },
+      clientProblem: parts.instance === null ? null : clientProblem(userAgent, parts.instance),
       headers: readHeaders(['host', 'explain', 'user-agent', userAgent], '1.1'),
       credential: readCredential(`Basic ${Buffer.from(`${user}:`).toString('base64')}`),
     },
-    command,
+    { command, problem: null },
+    input.certificate === undefined
+      ? null
+      : (parts.clientCertificates?.judge(input.certificate, parts.clock()) ?? null),
   );
   const opinions: Opinion[] = [];
-  for (const rule of rules) {
+  for (const rule of rules.eas) {
     const opinion = rule.judge(question);
     opinions.push({ rule: rule.name, allow: opinion?.allow ?? null, reason: opinion?.reason ?? null });
     if (opinion !== null) break;

@@ -12,10 +12,10 @@ import { openConnector, type Trust } from './trust.ts';
 
 /** What is sent on; `path` and `headers` are rebuilt, never the client's own. */
 export interface Rebuilt {
-  readonly method: 'POST' | 'OPTIONS';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'OPTIONS';
   readonly path: string;
   readonly headers: Record<string, string>;
-  readonly body: Readable | null;
+  readonly body: Readable | Buffer | null;
 }
 
 /** A request on its way. */

@@ -4,22 +4,34 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
+import type { Ask } from './ask.ts';
+import { answerJson, answerXml, type OwnAnswer } from './autodiscover.ts';
+import type { ClientAddresses } from './client-address.ts';
+import type { ClientCertificates, ShownCertificate } from './client-certificates.ts';
+import { clientProblem } from './clients.ts';
 import type { InstanceConfig } from './config.ts';
 import { type Credential, readCredential } from './credential.ts';
 import { decide } from './decide.ts';
-import { type EasRequest, easPath, readTarget, type Unreadable } from './eas.ts';
-import { type Forwarding, forward } from './forward.ts';
+import type { EasRequest, Unreadable } from './eas.ts';
+import { bodyProblem, readEasBody } from './eas-body.ts';
+import { readEws } from './ews.ts';
+import { type Forwarding, forward, type Rebuilt } from './forward.ts';
 import { hasBody, type ReadHeaders, readHeaders, requestHeaders } from './headers.ts';
+import { endHeartbeat } from './heartbeat.ts';
 import type { HeldRequests } from './held.ts';
+import { peekInto } from './peek.ts';
 import type { Decision, Question } from './question.ts';
+import { linger, refuse } from './refuse.ts';
+import { device as unknownDevice } from './rules/device.ts';
 import { placeholderId } from './rules/validate.ts';
 import type { KnownVerdicts } from './table.ts';
-import { peekBytes, rootCommand } from './wbxml.ts';
+import { readSpace, type Target } from './target.ts';
+import { peekBytes } from './wbxml.ts';
+import { maxXmlBytes } from './xml.ts';
 
 /** What the gate works with; made in instance.ts. */
 export interface GateParts {
@@ -29,8 +41,15 @@ export interface GateParts {
   readonly known: KnownVerdicts;
   readonly backend: Pool;
   readonly held: HeldRequests;
+  readonly addresses: Pick<ClientAddresses, 'of'>;
+  /** Null where no certificates are asked for. */
+  readonly clientCertificates: Pick<ClientCertificates, 'shownBy'> | null;
+  /** In place of the two minutes for which a request body may make no progress. */
+  readonly bodyIdleMs?: number | undefined;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Asks the server about a device that is not known. */
+  readonly ask: Ask;
   /** Told of every request once it is over. */
   readonly observe: (entry: AccessEntry) => void;
 }
@@ -40,100 +59,153 @@ export type QuestionParts = Pick<GateParts, 'known' | 'clock' | 'maxAgeMs'>;
 
 /** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
 const bodyIdleMs = 120_000;
-/** How long a refused client may go on sending a body nobody wants, so that it gets to read its refusal. */
-const lingerMs = 10_000;
 
 /** Everything that was read from one request. */
 interface Reading {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly socket: Socket;
+  readonly client: string | null;
   readonly method: string;
   readonly headers: ReadHeaders;
-  readonly eas: EasRequest | Unreadable;
+  readonly target: Target;
   readonly credential: Credential;
+  readonly clientProblem: string | null;
   readonly expectsContinue: boolean;
   readonly startedAt: number;
 }
 
-/** What a look into the body found, and the whole body again. */
-type Peeked = { readonly command: string | null; readonly body: Readable };
+/** What of a reading a question is made of. */
+export type Asked = Pick<Ruled, 'method' | 'headers' | 'target' | 'credential' | 'clientProblem'>;
+
+/** A request that rules decide. */
+type Ruled = Reading & { readonly target: Exclude<Target, { readonly space: 'autodiscover' }> };
+
+/** What a look into the body found, and the body to forward. */
+interface Looked {
+  readonly command: string | null;
+  readonly problem: string | null;
+  readonly body: Buffer | IncomingMessage;
+  /** Replaces what the client said. */
+  readonly contentType?: string;
+}
 
 /** Handles one request; `expectsContinue` when the client waits for 100 before it sends the body. */
 export type Gate = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
 
 /** The gate over these parts. */
-export const openGate =
-  (parts: GateParts): Gate =>
-  (req, res, expectsContinue) => {
+export const openGate = (parts: GateParts): Gate => {
+  const spent = new WeakSet<Socket>();
+  return (req, res, expectsContinue) => {
+    // The connection closes with the answer to an earlier request.
+    if (spent.has(req.socket)) return;
     // Both may fail while nobody listens any more (the client or the mail server is gone); that is not a fault.
     req.on('error', () => {});
     res.on('error', () => {});
-    const reading = read(req, res, expectsContinue);
-    walk(parts, reading).catch((error: unknown) => {
+    const reading = read(parts, req, res, expectsContinue);
+    if (reading.headers.malformed !== null) {
+      // Where such a message ends is in doubt: what follows it may be part of it (RFC 9112 6.1, 6.3).
+      spent.add(req.socket);
+      res.shouldKeepAlive = false;
+    }
+    const walked = isRuled(reading) ? walk(parts, reading) : discover(parts, reading);
+    walked.catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
       const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
-      refuse(reading, failed);
+      refuseIt(parts, reading, failed);
       logRequest(parts, reading, failed, null);
     });
   };
+};
 
-const read = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Reading => {
+const isRuled = (reading: Reading): reading is Ruled => reading.target.space !== 'autodiscover';
+
+const read = (
+  { instance, addresses }: GateParts,
+  req: IncomingMessage,
+  res: ServerResponse,
+  expectsContinue: boolean,
+): Reading => {
   const method = req.method ?? '';
   const headers = readHeaders(req.rawHeaders, req.httpVersion);
   return {
     req,
     res,
     socket: req.socket,
+    client: addresses.of(req.socket, headers.values.get('x-forwarded-for')),
     method,
     headers,
     expectsContinue,
-    eas: readTarget(method, req.url ?? ''),
+    target: readSpace(method, req.url ?? '', instance),
     credential: readCredential(headers.values.get('authorization')),
+    clientProblem: clientProblem(headers.values.get('user-agent'), instance),
     startedAt: performance.now(),
   };
 };
 
-const walk = async (parts: GateParts, reading: Reading): Promise<void> => {
-  const peeked = needsPeek(reading) ? await peek(reading) : null;
-  const decideNow = () => decide(questionOf(parts, reading, peeked?.command ?? null));
-  const decision = decideNow();
-  if (!decision.allow || 'unreadable' in reading.eas) {
-    refuse(reading, decision);
+const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
+  let looked = needsEarlyLook(reading) ? await look(parts, reading) : null;
+  const certificate = () => parts.clientCertificates?.shownBy(reading.socket, parts.clock()) ?? null;
+  const decideNow = () => decide(questionOf(parts, reading, looked, certificate()));
+  let decision = decideNow();
+  // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
+  if (decision.rule === unknownDevice.name) decision = await askFirst(parts, reading, decision, decideNow);
+  // A body is asked for and looked at only when nothing else refuses it.
+  if (decision.allow && looked === null && needsLook(reading)) {
+    looked = await look(parts, reading);
+    decision = decideNow();
+  }
+  const { request } = reading.target;
+  if (!decision.allow || 'unreadable' in request) {
+    refuseIt(parts, reading, decision);
     return logRequest(parts, reading, decision, null);
   }
-  const { final, fault } = await pass(
-    parts,
-    reading,
-    reading.eas,
-    decision,
-    decideNow,
-    peeked?.body ?? reading.req,
-  );
+  const { final, fault } = await pass(parts, reading, request, decision, decideNow, looked);
   logRequest(parts, reading, final, fault);
+};
+
+/** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */
+const askFirst = async (
+  { ask }: GateParts,
+  { target, credential, client }: Ruled,
+  refusal: Decision,
+  decideNow: () => Decision,
+): Promise<Decision> => {
+  const who = { user: credential.user, address: client ?? '' };
+  return (await ask(easKeys(target.request), who)) ? decideNow() : refusal;
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
 export const questionOf = (
   { maxAgeMs, known, clock }: QuestionParts,
-  { method, headers, eas, credential }: Pick<Reading, 'method' | 'headers' | 'eas' | 'credential'>,
-  bodyCommand: string | null,
+  reading: Asked,
+  looked: Pick<Looked, 'command' | 'problem'> | null,
+  certificate: ShownCertificate | null,
 ): Question => {
-  const keys = easKeys(eas);
+  const { method, headers, target, credential } = reading;
+  const keys = easKeys(target.request);
+  const namesNoDevice = target.space === 'ews' || keys[0] === placeholderId;
   return {
+    space: target.space,
     method,
-    eas,
+    eas: target.request,
     credential,
-    bodyCommand,
-    malformed:
-      headers.malformed ?? (method === 'OPTIONS' && hasBody(headers.values) ? 'OPTIONS has no body' : null),
+    certificate,
+    clientProblem: reading.clientProblem,
+    bodyCommand: looked?.command ?? null,
+    bodyProblem: looked?.problem ?? null,
+    malformed: headers.malformed ?? strayBody(reading),
     devices: known.table.find(keys),
-    devicesOfUser:
-      keys[0] === placeholderId && credential.user !== null ? known.table.ofUser(credential.user) : [],
+    devicesOfUser: namesNoDevice && credential.user !== null ? known.table.ofUser(credential.user) : [],
     tableAgeMs: known.contactAt === null ? null : Math.max(0, clock() - known.contactAt),
     maxAgeMs,
+    staleRule: known.staleRule,
   };
 };
+
+/** Only a POST has a body: servers disagree on what one behind another method means. */
+const strayBody = ({ method, headers }: Pick<Reading, 'method' | 'headers'>): string | null =>
+  method !== 'POST' && hasBody(headers.values) ? `${method} has no body` : null;
 
 const easKeys = (eas: EasRequest | Unreadable): readonly string[] =>
   'unreadable' in eas || eas.deviceId === null ? [] : [eas.deviceId, ...eas.aliases];
@@ -141,15 +213,15 @@ const easKeys = (eas: EasRequest | Unreadable): readonly string[] =>
 /** Forwards, and ends the request early when a changed verdict asks for it. */
 const pass = async (
   parts: GateParts,
-  reading: Reading,
+  reading: Ruled,
   eas: EasRequest,
   first: Decision,
   decideNow: () => Decision,
-  body: Readable,
+  looked: Looked | null,
 ) => {
-  const { req, res, socket } = reading;
+  const { req, res } = reading;
   let final = first;
-  const forwarding: Forwarding = send(parts, reading, eas, body);
+  const forwarding: Forwarding = send(parts, reading, eas, looked);
   const release = parts.held.add({
     easIds: easKeys(eas),
     isLongPoll: eas.command === 'Ping' || eas.command === 'Sync',
@@ -158,120 +230,153 @@ const pass = async (
       final = why;
       forwarding.abort();
       if (res.headersSent) res.destroy();
-      else refuse(reading, why);
+      else if (why.rule === 'stopping' && eas.command === 'Ping') endHeartbeat(res);
+      else refuseIt(parts, reading, why);
     },
   });
   const fault = await forwarding.done;
   release();
-  if (!req.complete) linger(socket, res);
+  if (!req.complete) linger(res);
   return { final, fault };
 };
 
-const send = (parts: GateParts, reading: Reading, eas: EasRequest, body: Readable): Forwarding => {
-  const { req, res, socket, headers, expectsContinue } = reading;
+const send = (parts: GateParts, reading: Ruled, eas: EasRequest, looked: Looked | null): Forwarding => {
+  const { req, client, res, headers, target } = reading;
   const { instance, backend } = parts;
   const { publicUrl } = instance;
   const sendsBody = hasBody(headers.values);
-  if (sendsBody) watchBody(req, socket);
-  if (expectsContinue && !needsPeek(reading)) res.writeContinue();
-  const { pathname } = instance.backend.url;
-  const path = pathname === '/' ? easPath : pathname;
+  if (sendsBody && looked === null) awaitBody(reading, parts.bodyIdleMs);
   return forward(
     backend,
     {
-      method: reading.method === 'OPTIONS' ? 'OPTIONS' : 'POST',
-      path: eas.query === '' ? path : `${path}?${eas.query}`,
-      headers: requestHeaders(headers.values, eas, {
-        address: socket.remoteAddress ?? '',
-        proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
-        host: publicUrl.host,
-      }),
-      body: sendsBody ? body : null,
+      method: reading.method as Rebuilt['method'],
+      path: eas.query === '' ? target.path : `${target.path}?${eas.query}`,
+      headers: requestHeaders(
+        headers.values,
+        {
+          protocol: target.space,
+          isEncodedQuery: eas.form === 'base64',
+          contentType: looked?.contentType,
+        },
+        {
+          address: client ?? '',
+          proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
+          host: publicUrl.host,
+        },
+      ),
+      body: sendsBody ? (looked?.body ?? req) : null,
     },
     res,
     publicUrl,
   );
 };
 
-/** Node destroys a socket whose timeout passes; cleared once the body is complete, so that long polls may be silent. */
-const watchBody = (req: IncomingMessage, socket: Socket): void => {
+/** Asks for the body when the client waits to be asked, and cuts a client that then stops sending. */
+const awaitBody = ({ req, res, socket, expectsContinue }: Reading, idleMs = bodyIdleMs): void => {
+  if (expectsContinue) res.writeContinue();
   if (req.readableEnded) return;
-  socket.setTimeout(bodyIdleMs);
+  // Node destroys a socket whose timeout passes; cleared once the body is complete, so that long polls may be silent.
+  socket.setTimeout(idleMs);
   req.once('end', () => socket.setTimeout(0));
 };
 
-/** Only the account set-up rule looks into the body. */
-const needsPeek = ({ method, eas, headers }: Reading): boolean =>
+/** Traveler's own protocol is not known here: its bodies pass unseen. An EWS request without a body is none. */
+const needsLook = ({ method, target, headers }: Ruled): boolean =>
   method === 'POST' &&
   headers.malformed === null &&
-  easKeys(eas)[0] === placeholderId &&
-  hasBody(headers.values);
+  !('unreadable' in target.request) &&
+  (target.space === 'ews' || (target.space === 'eas' && hasBody(headers.values)));
 
-/** The first bytes of the body and the command they tell; the body is left paused behind them. */
-const peek = async ({ req, res, socket, expectsContinue }: Reading): Promise<Peeked> => {
-  watchBody(req, socket);
-  if (expectsContinue) res.writeContinue();
-  const head = await firstBytes(req);
-  return { command: rootCommand(head), body: joined(head, req) };
+/** The account set-up rule allows by the body, so it must know the body first. */
+const needsEarlyLook = (reading: Ruled): boolean =>
+  needsLook(reading) && easKeys(reading.target.request)[0] === placeholderId;
+
+const look = (parts: GateParts, reading: Ruled): Promise<Looked> =>
+  reading.target.space === 'ews' ? lookAtEws(parts, reading) : lookAtEas(parts, reading);
+
+const gone = 'the client left in the middle of its body';
+
+const bodyHeaders = ({ values }: ReadHeaders) => ({
+  contentType: values.get('content-type'),
+  contentEncoding: values.get('content-encoding'),
+});
+
+const lookAtEas = async ({ bodyIdleMs: idleMs }: GateParts, reading: Ruled): Promise<Looked> => {
+  awaitBody(reading, idleMs);
+  const { head, body, isSound } = await peekInto(reading.req, peekBytes);
+  const kind = readEasBody(head, bodyHeaders(reading.headers));
+  const { request } = reading.target;
+  const asked = 'unreadable' in request ? null : request.command;
+  const problem = asked === null ? null : bodyProblem(asked, kind);
+  return { command: kind.kind === 'wbxml' ? kind.command : null, problem: isSound ? problem : gone, body };
 };
 
-const firstBytes = (req: IncomingMessage): Promise<Buffer> =>
-  new Promise((resolve) => {
-    let head: Buffer = Buffer.alloc(0);
-    const settle = () => {
-      req.pause();
-      req.off('data', take).off('end', settle).off('close', settle);
-      resolve(head);
-    };
-    const take = (chunk: Buffer) => {
-      head = Buffer.concat([head, chunk]);
-      if (head.length >= peekBytes) settle();
-    };
-    req.on('data', take).on('end', settle).on('close', settle);
-  });
-
-const joined = (head: Buffer, rest: IncomingMessage): Readable => {
-  const chunks = async function* () {
-    if (head.length > 0) yield head;
-    if (!rest.readableEnded) yield* rest;
-  };
-  return Readable.from(chunks(), { objectMode: false }).on('error', () => {});
+const lookAtEws = async (parts: GateParts, reading: Ruled): Promise<Looked> => {
+  const bytes = await wholeXml(parts, reading);
+  if (typeof bytes === 'string') return { command: null, problem: bytes, body: Buffer.alloc(0) };
+  const call = readEws(bytes, bodyHeaders(reading.headers), parts.instance.ews.pushHosts);
+  return call.operation === null
+    ? { command: null, problem: call.problem, body: bytes }
+    : { command: call.operation, problem: null, body: bytes, contentType: call.contentType };
 };
 
-/** Not about the device: it must come back, which 503 asks for and 403 would put off (MS-ASHTTP 2.2.2.1.1). */
-const temporary = new Set(['stopping', 'internal']);
-
-/**
- * The refusal: 403, which ActiveSync clients of every version show as "no access" (MS-ASHTTP 2.2.2.1.1). Never 401, which
- * makes them ask for the password again until the account is locked.
- */
-const refuse = ({ req, res, socket, expectsContinue }: Reading, { rule, reason }: Decision): void => {
-  if (res.headersSent || res.destroyed) return void res.destroy();
-  const body = `Muster does not let this request through: ${reason}.\n`;
-  const isTemporary = temporary.has(rule);
-  res.writeHead(isTemporary ? 503 : 403, {
-    ...(isTemporary ? { 'retry-after': '10' } : {}),
-    'content-type': 'text/plain; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-    'x-muster-reason': rule,
-    // The body that was announced will not come, or is not wanted: this connection cannot carry another request.
-    ...(expectsContinue || isTemporary ? { connection: 'close' } : {}),
-  });
-  res.end(body);
-  if (req.complete) return;
-  req.resume();
-  linger(socket, res);
+/** The whole of a small body, or what is wrong with it. */
+const wholeXml = async ({ bodyIdleMs: idleMs }: GateParts, reading: Reading): Promise<Buffer | string> => {
+  const { req, headers } = reading;
+  if (Number(headers.values.get('content-length') ?? '0') > maxXmlBytes) return 'the document is too large';
+  if (!hasBody(headers.values)) return Buffer.alloc(0);
+  awaitBody(reading, idleMs);
+  const { head, body, isSound } = await peekInto(req, maxXmlBytes + 1);
+  if (!isSound) return gone;
+  return body === head ? head : 'the document is too large';
 };
 
-/** Closes a connection whose request goes on after its answer, late enough for the client to read the answer. */
-const linger = (socket: Socket, res: ServerResponse): void => {
-  if (socket.destroyed) return;
-  const timer = setTimeout(() => {
-    if (!res.req.complete) socket.destroy();
-  }, lingerMs);
-  timer.unref();
-  socket.once('close', () => clearTimeout(timer));
+/** Answers Autodiscover. Nothing is forwarded and nobody's device is known: the answer is the same for everybody. */
+const discover = async (parts: GateParts, reading: Reading): Promise<void> => {
+  const answer = await discovered(parts, reading);
+  if (typeof answer === 'string') {
+    const decision = { allow: false, rule: 'autodiscover', reason: answer };
+    refuseIt(parts, reading, decision);
+    return logRequest(parts, reading, decision, null);
+  }
+  const { res } = reading;
+  const body = Buffer.from(answer.body);
+  res
+    .writeHead(200, {
+      'content-type': answer.contentType,
+      'content-length': body.length,
+      'cache-control': 'no-store',
+    })
+    .end(body);
+  const reason = "the instance's own address was told";
+  logRequest(parts, reading, { allow: true, rule: 'autodiscover', reason }, null);
+};
+
+const discovered = async (parts: GateParts, reading: Reading): Promise<OwnAnswer | string> => {
+  const { instance } = parts;
+  const { method, headers, target } = reading;
+  if (target.space !== 'autodiscover') return 'not Autodiscover';
+  const certificate = parts.clientCertificates?.shownBy(reading.socket, parts.clock());
+  const problem = certificate?.problem ?? headers.malformed ?? strayBody(reading) ?? reading.clientProblem;
+  if (problem !== null) return problem;
+  if (target.form === 'json')
+    return method === 'GET' ? answerJson(target.query, instance.publicUrl) : 'only GET is served';
+  if (method !== 'POST') return 'only POST is served';
+  const bytes = await wholeXml(parts, reading);
+  return typeof bytes === 'string' ? bytes : answerXml(bytes, instance.publicUrl);
+};
+
+const refuseIt = ({ instance }: GateParts, reading: Reading, decision: Decision): void => {
+  const { target, headers } = reading;
+  refuse(
+    {
+      ...reading,
+      eas: target.space === 'eas' ? target.request : null,
+      protocolVersion: headers.values.get('ms-asprotocolversion'),
+      blockAnswer: instance.blockAnswer,
+    },
+    decision,
+  );
 };
 
 /** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */
@@ -289,13 +394,14 @@ const logRequest = (
   decision: Decision,
   fault: string | null,
 ): void => {
-  const { eas, credential, res, socket, method, startedAt } = reading;
-  const request = 'unreadable' in eas ? null : eas;
+  const { target, credential, res, socket, client, method, startedAt } = reading;
+  const request = !('request' in target) || 'unreadable' in target.request ? null : target.request;
   const { bytesIn, bytesOut } = takeCarried(socket);
   observe({
     instance: instance.name,
-    client: socket.remoteAddress ?? null,
+    client,
     method,
+    protocol: target.space,
     cmd: request?.command ?? null,
     user: credential.user ?? request?.queryUser?.slice(0, 320) ?? null,
     deviceId: request?.deviceId ?? null,

@@ -4,7 +4,7 @@
  * Called by gate.ts (reading) and forward.ts (rebuilding); pure.
  * Sources: RFC 9110 7.6.1 (hop-by-hop), RFC 9112 6.1-6.3 (framing), MS-ASHTTP 2.2.1.1.2 (request headers).
  */
-import { type EasRequest, easPath } from './eas.ts';
+import { easPath } from './eas.ts';
 
 /** Request headers by lower-case name, each exactly once, or why the message cannot be trusted. */
 export type ReadHeaders = { readonly values: ReadonlyMap<string, string>; readonly malformed: string | null };
@@ -46,9 +46,13 @@ const lists = new Set([
   'via',
 ]);
 
+/** No client comes near this; size alone (listener.ts) would allow thousands. */
+const maxHeaders = 100;
+
 /** Reads Node's raw header list (name, value, name, value …). */
 export const readHeaders = (raw: readonly string[], httpVersion: string): ReadHeaders => {
   const values = new Map<string, string>();
+  if (raw.length / 2 > maxHeaders) return { values, malformed: 'there are too many headers' };
   let malformed: string | null = null;
   for (let at = 0; at < raw.length; at += 2) {
     const name = (raw[at] as string).toLowerCase();
@@ -87,19 +91,31 @@ const checkFraming = (values: ReadonlyMap<string, string>, httpVersion: string):
 export const hasBody = (values: ReadonlyMap<string, string>): boolean =>
   values.has('transfer-encoding') || Number(values.get('content-length') ?? '0') > 0;
 
+/** What a Traveler client may send besides, for its own web protocol. */
+const forwardedToTraveler = new Set(['if-modified-since', 'if-none-match', 'range', 'x-requested-with']);
+
+/** How the request is rebuilt: `contentType` replaces the client's. */
+export interface Rebuilding {
+  readonly protocol: 'eas' | 'ews' | 'traveler';
+  readonly isEncodedQuery: boolean;
+  readonly contentType?: string | undefined;
+}
+
 /** Headers of the rebuilt request; undici adds Host. */
 export const requestHeaders = (
   values: ReadonlyMap<string, string>,
-  eas: EasRequest,
+  { protocol, isEncodedQuery, contentType }: Rebuilding,
   from: { address: string; proto: string; host: string },
 ): Record<string, string> => {
   const named = connectionNames(values.get('connection'));
   const headers: Record<string, string> = Object.create(null);
   for (const [name, value] of values) {
-    if (!forwarded.has(name) || named.has(name)) continue;
-    if (eas.form === 'base64' && inEncodedQuery.has(name)) continue;
+    const isForwarded = forwarded.has(name) || (protocol === 'traveler' && forwardedToTraveler.has(name));
+    if (!isForwarded || named.has(name)) continue;
+    if (isEncodedQuery && inEncodedQuery.has(name)) continue;
     headers[name] = value;
   }
+  if (contentType !== undefined) headers['content-type'] = contentType;
   const length = values.get('content-length');
   if (length !== undefined) headers['content-length'] = String(Number(length));
   headers['x-forwarded-for'] = from.address;
@@ -131,6 +147,16 @@ const hopByHop = new Set([
   'alt-svc',
 ]);
 
+/** Names of machines behind an Exchange front end: nobody outside needs them. */
+const internal = new Set([
+  'x-beserver',
+  'x-calculatedbetarget',
+  'x-calculatedfetarget',
+  'x-diaginfo',
+  'x-feserver',
+  'x-targetbeserver',
+]);
+
 /** Headers of the answer, as a flat list for writeHead. */
 export const responseHeaders = (
   status: number,
@@ -141,7 +167,7 @@ export const responseHeaders = (
   const answer: string[] = [];
   for (const [name, value] of Object.entries(headers)) {
     const lower = name.toLowerCase();
-    if (value === undefined || hopByHop.has(lower) || named.has(lower)) continue;
+    if (value === undefined || hopByHop.has(lower) || internal.has(lower) || named.has(lower)) continue;
     for (const one of [value].flat()) {
       const kept = rewrite(lower, one, status, publicUrl);
       if (kept !== null) answer.push(name, kept);

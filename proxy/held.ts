@@ -26,20 +26,29 @@ export interface HeldRequests {
 export const openHeld = (): HeldRequests => {
   const byEasId = new Map<string, Set<Held>>();
   const unique = () => [...new Set([...byEasId.values()].flatMap((set) => [...set]))];
+  const remove = (held: Held) => {
+    for (const easId of held.easIds) {
+      const set = byEasId.get(easId);
+      set?.delete(held);
+      if (set?.size === 0) byEasId.delete(easId);
+    }
+  };
   return {
-    add: (held) => {
-      for (const easId of held.easIds) byEasId.set(easId, (byEasId.get(easId) ?? new Set()).add(held));
-      return () => {
-        for (const easId of held.easIds) {
-          const set = byEasId.get(easId);
-          set?.delete(held);
-          if (set?.size === 0) byEasId.delete(easId);
-        }
+    add: (given) => {
+      const held: Held = {
+        ...given,
+        // Cut once: a second time would break the connection under the refusal that is on its way.
+        cut: (why) => {
+          remove(held);
+          given.cut(why);
+        },
       };
+      for (const easId of held.easIds) byEasId.set(easId, (byEasId.get(easId) ?? new Set()).add(held));
+      return () => remove(held);
     },
     recheck: (easIds) => {
       const concerned =
-        easIds === undefined ? unique() : easIds.flatMap((easId) => [...(byEasId.get(easId) ?? [])]);
+        easIds === undefined ? unique() : new Set(easIds.flatMap((easId) => [...(byEasId.get(easId) ?? [])]));
       for (const held of concerned) {
         const decision = held.decide();
         if (!decision.allow) held.cut(decision);

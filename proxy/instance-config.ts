@@ -22,11 +22,11 @@ export const url = z
     'must have no credentials, query or fragment',
   );
 
-/** SHA-256 of a certificate (DER), as `openssl x509 -fingerprint -sha256` prints it; kept as 64 upper-case digits. */
+/** SHA-256 of a certificate or its public key (DER), with or without the colons of OpenSSL; kept as 64 lower-case digits. */
 export const pin = z
   .string()
-  .transform((text) => text.replaceAll(':', '').toUpperCase())
-  .refine((text) => /^[0-9A-F]{64}$/.test(text), 'must be the SHA-256 fingerprint of a certificate');
+  .transform((text) => text.replaceAll(':', '').toLowerCase())
+  .refine((text) => /^[0-9a-f]{64}$/.test(text), 'must be the SHA-256 fingerprint of a certificate, in hex');
 
 const isOrigin = (parsed: URL): boolean => parsed.pathname === '/';
 const isBackend = (parsed: URL): boolean =>
@@ -67,7 +67,7 @@ const tls = z.unknown().transform((given, context) => {
 /** The kinds of certificate, by what they are called in the reference. */
 export const tlsKinds = { selfSigned, pkcs12, separate } as const;
 
-/** The CIDR ranges are checked by net.BlockList when the instance starts; zod checks their spelling. */
+/** What net.BlockList takes. */
 const cidr = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'is no address or CIDR range');
 
 export const instanceShape = {
@@ -94,7 +94,11 @@ export const instanceShape = {
       caFile: file
         .optional()
         .describe('PEM file of the CA that signed its certificate, when not a public one.'),
-      pin: pin.optional().describe('SHA-256 fingerprint of its certificate; nothing else is looked at then.'),
+      pin: pin
+        .optional()
+        .describe(
+          'Instead of a CA: SHA-256 fingerprint of its certificate or public key, or of its authority’s.',
+        ),
       allowAnyCertificate: z
         .boolean()
         .default(false)
@@ -107,14 +111,14 @@ export const instanceShape = {
       },
     )
     .describe('The mail server.'),
-  serverToken: z
-    .string()
-    .regex(/^[\x21-\x7e]{8,512}$/, 'must be 8 to 512 printable characters')
-    .describe('The credential shown once when this instance was registered in Muster. It says the tenant.'),
   clientCertificates: z
     .strictObject({
       caFile: file.describe('PEM file of the CA that must have signed the certificate of a device.'),
-      crlFile: file.optional().describe('PEM file of its revocation list.'),
+      crlFile: file
+        .optional()
+        .describe(
+          'PEM file of its revocation list, and of those of CAs between. An expired list refuses everybody.',
+        ),
       bindDevice: z
         .boolean()
         .default(false)
@@ -125,20 +129,41 @@ export const instanceShape = {
   ews: z
     .strictObject({
       enabled: z.boolean().default(false).describe('Whether subscriptions of Exchange Web Services pass.'),
-      pushHosts: z.array(z.string().min(1)).max(100).default([]).describe('Hosts that Exchange may push to.'),
+      pushHosts: z
+        .array(z.string().min(1))
+        .max(100)
+        .default([])
+        .describe('Hosts (`name` or `name:port`) that Exchange may push to.'),
     })
     .default({ enabled: false, pushHosts: [] })
     .describe('Exchange Web Services; all else of them is refused.'),
-  traveler: z.boolean().default(false).describe('Whether the paths of HCL Traveler clients pass.'),
+  traveler: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the paths of HCL Traveler clients pass. Requests that name no device cannot be verified.',
+    ),
   mailClients: z
     .union([z.literal('all'), z.array(z.string().min(1).max(200)).min(1).max(100)])
     .default('all')
-    .describe('Mail apps that are let through: `all`, or patterns of their User-Agent.'),
-  containerOnly: z.boolean().default(false).describe("Whether only the container's own mail app passes."),
+    .describe(
+      'Mail apps that are let through: `all`, or patterns of their User-Agent, `*` for any characters.',
+    ),
+  containerOnly: z
+    .boolean()
+    .default(false)
+    .describe("Whether only the container's own mail app passes. Needs `containerUserAgents`."),
+  containerUserAgents: z
+    .array(z.string().min(1).max(200))
+    .max(100)
+    .default([])
+    .describe("Patterns of the User-Agents of the container's mail app, `*` for any characters."),
   blockAnswer: z
     .enum(['http-403', 'wbxml-129'])
     .default('http-403')
-    .describe('How a block is told to the mail app.'),
+    .describe(
+      'How a block is told to the mail app: HTTP 403, or status 129 in the body where the app speaks ActiveSync 14.0 or later.',
+    ),
   trustedProxies: z
     .array(cidr)
     .max(100)
@@ -148,17 +173,6 @@ export const instanceShape = {
     .boolean()
     .default(false)
     .describe('Whether every connection starts with a PROXY header (v1 or v2). Needs `trustedProxies`.'),
-};
-
-/** Settings that no code obeys yet. A setting that is taken and not obeyed would let through what it should stop. */
-const notYet: Readonly<Record<string, (instance: z.output<z.ZodObject<typeof instanceShape>>) => boolean>> = {
-  clientCertificates: ({ clientCertificates }) => clientCertificates !== undefined,
-  'ews.enabled': ({ ews }) => ews.enabled,
-  traveler: ({ traveler }) => traveler,
-  mailClients: ({ mailClients }) => mailClients !== 'all',
-  containerOnly: ({ containerOnly }) => containerOnly,
-  blockAnswer: ({ blockAnswer }) => blockAnswer !== 'http-403',
-  trustedProxies: ({ trustedProxies }) => trustedProxies.length > 0,
 };
 
 export const instanceSchema = z
@@ -171,14 +185,17 @@ export const instanceSchema = z
     path: ['clientCertificates'],
     message: 'needs tls',
   })
+  .refine((instance) => !instance.containerOnly || instance.containerUserAgents.length > 0, {
+    path: ['containerOnly'],
+    message: 'needs containerUserAgents',
+  })
+  .refine((instance) => !instance.ews.enabled || instance.ews.pushHosts.length > 0, {
+    path: ['ews', 'enabled'],
+    message: 'needs pushHosts',
+  })
   .refine((instance) => !instance.proxyProtocol || instance.trustedProxies.length > 0, {
     path: ['proxyProtocol'],
     message: 'needs trustedProxies',
-  })
-  .superRefine((instance, context) => {
-    for (const [setting, isUsed] of Object.entries(notYet))
-      if (isUsed(instance))
-        context.addIssue({ code: 'custom', path: setting.split('.'), message: 'is not available yet' });
   });
 
 /** Checked settings of one instance. */

@@ -4,23 +4,30 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Agent } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import { type Health, healthOf } from './admin.ts';
+import { openAsk } from './ask.ts';
 import { loadCertificate, readNamed } from './certificate.ts';
+import { openClientAddresses } from './client-address.ts';
+import { openClientCertificates } from './client-certificates.ts';
 import type { InstanceConfig, ProxyConfig } from './config.ts';
 import { type ExplainInput, type Explanation, explain } from './explain.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
 import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
-import { close, listen, openListener } from './listener.ts';
+import { type Identity, readIdentity } from './identity.ts';
+import { type ListenerTiming, listen, openListener } from './listener.ts';
 import type { InstanceFigures } from './metrics.ts';
 import { figuresOf, type Operations } from './operations.ts';
-import { keepCertificate } from './reload.ts';
+import { contextOf, keepCertificate } from './reload.ts';
 import type { ReportTiming } from './report.ts';
-import { loadVerdicts, openSaver, sourceOf } from './state-file.ts';
-import type { Trust } from './trust.ts';
+import { openServerKey } from './server-key.ts';
+import { openStaleLog } from './stale-log.ts';
+import { loadVerdicts, openStateFile } from './state-file.ts';
+import { openConnector } from './trust.ts';
 
 /** What an instance takes from its process. */
 export interface InstanceParts {
@@ -32,6 +39,8 @@ export interface InstanceParts {
   readonly operations: Pick<Operations, 'observe' | 'reportTo'>;
   readonly timing?: Partial<FeedTiming> | undefined;
   readonly reportTiming?: Partial<ReportTiming> | undefined;
+  readonly recheckMs?: number | undefined;
+  readonly listenerTiming?: (Partial<ListenerTiming> & { readonly bodyIdleMs?: number }) | undefined;
 }
 
 /** An instance that accepts requests. */
@@ -44,16 +53,31 @@ export interface RunningInstance {
   readonly explain: (input: ExplainInput) => Explanation;
   /** Reads the certificate again; the old one stays when the new one cannot be used. */
   readonly reload: () => Promise<void>;
-  /** Ends long polls, gives other requests the drain time to finish, writes the table, closes everything. */
+  /** From now on health and figures say that it will stop; it serves on. */
+  readonly announceDrain: () => void;
+  /** Takes no new connection, ends long polls, gives other requests the drain time; settles when no connection is left. */
+  readonly drain: () => Promise<void>;
+  /** Drains, writes the table, closes everything. */
   readonly stop: () => Promise<void>;
 }
 
 /** How often held requests are decided again for no other reason than time: the table may have become stale. */
-const recheckMs = 30_000;
+const defaultRecheckMs = 30_000;
 
-/** Where an instance keeps its verdicts and keys. */
+/** Where an instance keeps its identity, its verdicts and its other keys. */
 export const instanceDir = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
   join(config.stateDir, name);
+
+/** The client of the Muster server, which knows the instance by its certificate. */
+const openServer = (config: ProxyConfig, identity: Identity): Agent => {
+  const { serverCaFile, serverPin: pin, allowAnyServerCertificate: allowAny } = config;
+  const ca = readOptional(serverCaFile, 'serverCaFile');
+  return new Agent({
+    headersTimeout: 15_000,
+    bodyTimeout: 0,
+    connect: openConnector({ ca, pin, allowAny }, identity),
+  });
+};
 
 /** The file of its verdicts. */
 export const stateFileOf = (config: Pick<ProxyConfig, 'stateDir'>, name: string): string =>
@@ -72,11 +96,15 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     instance.tls === undefined
       ? undefined
       : await loadCertificate(instance.tls, { folder, field: fieldOf('tls'), now: new Date(clock()) });
-  const serverCa = readOptional(config.serverCaFile, 'serverCaFile');
+  const clientCertificates =
+    instance.clientCertificates === undefined
+      ? null
+      : openClientCertificates(instance.clientCertificates, fieldOf('clientCertificates'));
+  const agent = openServer(config, readIdentity(folder));
   const backendCa = readOptional(instance.backend.caFile, fieldOf('backend.caFile'));
-  const source = sourceOf(config.serverUrl, instance.serverToken);
-  const known = await loadVerdicts(stateFile, source, log, clock);
-  const saver = openSaver(stateFile, source, known, log);
+  const serverKey = openServerKey(folder);
+  const loaded = await loadVerdicts(stateFile, serverKey, log, clock);
+  const { known } = loaded;
   const held = openHeld();
   const backend = openBackend(instance.backend.url, {
     ca: backendCa,
@@ -84,9 +112,42 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     allowAny: instance.backend.allowAnyCertificate,
   });
   const maxAgeMs = config.maxAgeSeconds * 1000;
+  const { serverUrl, allowAnyServerCertificate } = config;
   const { observe } = operations;
-  const gate = openGate({ instance, maxAgeMs, known, backend, held, log, clock, observe });
-  const server = openListener(shown?.options, gate, { instance: instance.name, log, observe });
+  const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
+  const addresses = openClientAddresses(instance.trustedProxies);
+  const gate = openGate({
+    instance,
+    maxAgeMs,
+    known,
+    backend,
+    held,
+    addresses,
+    clientCertificates,
+    log,
+    clock,
+    ask,
+    observe,
+    bodyIdleMs: parts.listenerTiming?.bodyIdleMs,
+  });
+  const listener = openListener(
+    shown === undefined
+      ? undefined
+      : {
+          ...contextOf(shown, clientCertificates),
+          // A client without a good certificate gets 403, which rules/certificate.ts sees to.
+          ...(clientCertificates === null ? {} : { requestCert: true, rejectUnauthorized: false }),
+        },
+    gate,
+    {
+      instance: instance.name,
+      observe,
+      addresses,
+      proxyProtocol: instance.proxyProtocol,
+      timing: parts.listenerTiming,
+    },
+  );
+  const { server } = listener;
   const port = await listen(server, instance.listenHost, instance.listenPort, fieldOf('listenPort'));
   const kept =
     instance.tls === undefined || shown === undefined
@@ -95,27 +156,40 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
           server,
           tls: instance.tls,
           first: shown,
+          clientCertificates,
+          onTrust: () => held.recheck(),
           folder,
           field: fieldOf('tls'),
           clock,
           log,
         });
-  const trust: Trust = { ca: serverCa, pin: config.serverPin, allowAny: config.allowAnyServerCertificate };
+  const journal = openStateFile(stateFile, loaded, log, clock);
   const feed = followFeed({
     known,
     clock,
     log,
-    serverUrl: config.serverUrl,
-    serverToken: instance.serverToken,
-    trust,
+    agent,
+    serverUrl,
+    serverKey,
+    journal,
+    verifiesServer: !allowAnyServerCertificate,
+    wantsSnapshot: journal.wantsSnapshot,
     timing: parts.timing,
-    onVerdicts: (easIds) => {
-      held.recheck(easIds);
-      saver.changed();
-    },
-    onContact: saver.confirmed,
+    onVerdicts: held.recheck,
   });
-  const recheck = setInterval(() => held.recheck(), recheckMs);
+  let isDraining = false;
+  const health = (): Health => ({
+    ...healthOf(known, clock(), maxAgeMs, !allowAnyServerCertificate),
+    draining: isDraining,
+    ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
+  });
+  const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
+  const reporter = operations.reportTo({ serverUrl, agent, figures, timing: parts.reportTiming });
+  const sayStale = openStaleLog(log);
+  const recheck = setInterval(() => {
+    held.recheck();
+    sayStale(health());
+  }, parts.recheckMs ?? defaultRecheckMs);
   if (instance.backend.allowAnyCertificate)
     log.warn('the certificate of the mail server is not verified: whoever answers gets the passwords');
   log.info(
@@ -123,40 +197,34 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     'the proxy accepts requests',
   );
 
+  let drained: Promise<void> | undefined;
+  const drain = (): Promise<void> => {
+    isDraining = true;
+    // Verdicts go on changing for the requests that are left.
+    drained ??= listener.drain(config.drainSeconds * 1000, () => endLongPolls(held));
+    return drained;
+  };
   const stop = async (): Promise<void> => {
+    await drain();
     clearInterval(recheck);
     kept?.stop();
     await feed.stop();
-    const closed = close(server);
-    endLongPolls(held);
-    const drain = setTimeout(() => server.closeAllConnections(), config.drainSeconds * 1000);
-    // Connections that finish their request meanwhile would stay open for the next one.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50);
-    await closed;
-    clearTimeout(drain);
-    clearInterval(sweep);
     await backend.destroy();
-    await saver.flush();
+    await reporter.stop();
+    await agent.destroy();
+    await journal.close();
   };
-  const health = (): Health => ({
-    ...healthOf(known, clock(), maxAgeMs),
-    ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
-  });
-  const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
-  operations.reportTo({
-    serverUrl: config.serverUrl,
-    serverToken: instance.serverToken,
-    trust,
-    figures,
-    timing: parts.reportTiming,
-  });
   return {
     name: instance.name,
     port,
+    announceDrain: () => {
+      isDraining = true;
+    },
+    drain,
     stop,
     health,
     figures,
-    explain: (input) => explain({ known, clock, maxAgeMs }, input),
+    explain: (input) => explain({ known, clock, maxAgeMs, instance, clientCertificates }, input),
     reload: async () => kept?.reload(),
   };
 };

@@ -2,12 +2,13 @@
  * Starts and stops `muster proxy`, the ActiveSync gate: all its instances and what they share, which is the clock, the
  * logs, the metrics and the admin listener. Called by cli/.
  */
+import { setTimeout as wait } from 'node:timers/promises';
 import { type Clock, systemClock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import { openAdmin, overallHealth, type ProxyHealth, readinessOf } from './admin.ts';
 import type { ProxyConfig } from './config.ts';
 import type { FeedTiming } from './feed.ts';
-import { type RunningInstance, startInstance } from './instance.ts';
+import { type InstanceParts, type RunningInstance, startInstance } from './instance.ts';
 import { close, listen } from './listener.ts';
 import { openOperations } from './operations.ts';
 import type { ReportTiming } from './report.ts';
@@ -17,6 +18,9 @@ export interface ProxyDeps {
   readonly clock?: Clock;
   readonly timing?: Partial<FeedTiming>;
   readonly reportTiming?: Partial<ReportTiming>;
+  /** How often held requests are decided again because time passes. */
+  readonly recheckMs?: number;
+  readonly listenerTiming?: InstanceParts['listenerTiming'];
 }
 
 /** A proxy that accepts requests. */
@@ -27,7 +31,12 @@ export interface RunningProxy {
   readonly adminPort: number | null;
   /** Reads the certificates of all instances again and opens the access log anew, after somebody moved its file away. */
   readonly reload: () => Promise<void>;
-  /** Stops every instance as instance.ts says. */
+  /**
+   * Makes the proxy fit to be taken away: says so for the delay while it serves on, then ends every instance's traffic as
+   * instance.ts says. Repetitions await the same end. Health and metrics stay until it is stopped.
+   */
+  readonly drain: () => Promise<void>;
+  /** Drains and stops. */
   readonly stop: () => Promise<void>;
   /** What /healthz says, for a caller in the same process. */
   readonly health: () => ProxyHealth;
@@ -38,7 +47,7 @@ export interface RunningProxy {
  * be listened on, and leaves nothing open then. Does not wait for the server: without verdicts it refuses.
  */
 export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> => {
-  const { log, clock = systemClock, timing, reportTiming } = deps;
+  const { log, clock = systemClock, ...waits } = deps;
   if (config.allowAnyServerCertificate)
     log.warn('the certificate of the Muster server is not verified: whoever answers decides who gets mail');
   const instances: RunningInstance[] = [];
@@ -54,13 +63,24 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
   };
   try {
     for (const index of config.instances.keys())
-      instances.push(await startInstance({ config, index, clock, log, operations, timing, reportTiming }));
+      instances.push(await startInstance({ config, index, clock, log, operations, ...waits }));
     const health = () => overallHealth(instances.map(({ name, health: own }) => [name, own()]));
-    let isDraining = false;
+    const endTraffic = async (): Promise<void> => {
+      log.info({ delaySeconds: config.drainDelaySeconds }, 'the proxy drains');
+      for (const instance of instances) instance.announceDrain();
+      if (config.drainDelaySeconds > 0) await wait(config.drainDelaySeconds * 1_000);
+      await Promise.all(instances.map((instance) => instance.drain()));
+      log.info('the proxy is drained');
+    };
+    let drained: Promise<void> | undefined;
+    const drain = (): Promise<void> => {
+      drained ??= endTraffic();
+      return drained;
+    };
     const admin = openAdmin({
       health,
       readiness: () => {
-        const each = instances.map(({ name, health: own }) => readinessOf(name, own(), isDraining));
+        const each = instances.map(({ name, health: own }) => readinessOf(name, own()));
         return { ready: each.every(({ ready }) => ready), instances: each };
       },
       metrics: operations.metrics,
@@ -69,11 +89,12 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
         const asked = wanted === null ? only : instances.find(({ name }) => name === wanted);
         return asked?.explain(input);
       },
+      drain,
     });
     const adminPort =
       config.adminPort === 0 ? null : await listen(admin, config.adminHost, config.adminPort, 'adminPort');
     const stop = async (): Promise<void> => {
-      isDraining = true;
+      await drain();
       await stopAll();
       if (adminPort !== null) await close(admin);
     };
@@ -81,7 +102,7 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
       operations.reopenLog();
       await Promise.all(instances.map((instance) => instance.reload()));
     };
-    return { instances, adminPort, reload, stop, health };
+    return { instances, adminPort, reload, drain, stop, health };
   } catch (error) {
     await stopAll();
     throw error;

@@ -15,6 +15,11 @@ export interface InstanceFigures {
   readonly ageSeconds: number | null;
   readonly connected: boolean;
   readonly stale: boolean;
+  /** Stale, and the tenant wants that nobody is allowed then. */
+  readonly deniesAll: boolean;
+  /** False: it takes the server's certificate unchecked. */
+  readonly verifiesServer: boolean;
+  readonly draining: boolean;
   /** Ms since the epoch; null without TLS of its own. */
   readonly certificateExpiresAt: number | null;
 }
@@ -123,11 +128,18 @@ const gauges: readonly (readonly [string, string, (figures: InstanceFigures) => 
   ],
   ['verdicts_age_seconds', 'Since the server last confirmed the verdicts.', (of) => of.ageSeconds],
   ['feed_connected', 'Whether the feed is connected.', (of) => Number(of.connected)],
+  ['stale', 'Whether the verdicts are too old or missing.', (of) => Number(of.stale)],
   [
-    'stale',
-    'Whether nobody is allowed because the verdicts are too old or missing.',
-    (of) => Number(of.stale),
+    'denies_all',
+    'Whether nobody is allowed because the verdicts are too old or missing and the tenant’s rule is to deny.',
+    (of) => Number(of.deniesAll),
   ],
+  [
+    'server_verified',
+    'Whether the server’s certificate is verified; 0 with allowAnyServerCertificate.',
+    (of) => Number(of.verifiesServer),
+  ],
+  ['draining', 'Whether the proxy is about to stop.', (of) => Number(of.draining)],
   [
     'certificate_expires_seconds',
     'When the certificate of the listener ends, in seconds since the epoch.',

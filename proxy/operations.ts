@@ -3,15 +3,14 @@
  * the server. Opened by main.ts; `observe` is told of every request.
  */
 import { readFileSync } from 'node:fs';
-import { Agent } from 'undici';
+import type { Agent } from 'undici';
 import { type Clock, isoTime } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import { type AccessEntry, type AccessLogSettings, openAccessLog } from './access-log.ts';
-import type { Health } from './admin.ts';
+import { deniesAll, type Health } from './admin.ts';
 import { openDenialTally } from './denial-tally.ts';
 import { type InstanceFigures, type Metrics, openMetrics } from './metrics.ts';
 import { openReporter, type Reporter, type ReportTiming } from './report.ts';
-import { openConnector, type Trust } from './trust.ts';
 
 export interface OperationsParts {
   readonly log: Logger;
@@ -23,10 +22,8 @@ export interface OperationsParts {
 /** Whom an instance reports to, and how it is. */
 export interface ReportTarget {
   readonly serverUrl: URL;
-  /** The credential of the instance. */
-  readonly serverToken: string;
-  /** How the certificate of the server is judged. */
-  readonly trust: Trust;
+  /** The client by which the server knows the instance. */
+  readonly agent: Agent;
   readonly figures: () => InstanceFigures;
   readonly timing?: Partial<ReportTiming> | undefined;
 }
@@ -34,7 +31,8 @@ export interface ReportTarget {
 export interface Operations {
   readonly metrics: Metrics;
   readonly observe: (entry: AccessEntry) => void;
-  readonly reportTo: (target: ReportTarget) => void;
+  /** Starts to report; the instance stops it before it closes its client. */
+  readonly reportTo: (target: ReportTarget) => Reporter;
   /** Opens the access log again; for SIGHUP. */
   readonly reopenLog: () => void;
   readonly stop: () => Promise<void>;
@@ -52,10 +50,23 @@ export const figuresOf = (
   heldRequests: number,
   now: number,
 ): InstanceFigures => {
-  const { devices, position, connected, stale, lastContactAt, certificateExpiresAt: end } = health;
+  const { devices, position, connected, stale, draining, verifiesServer, lastContactAt } = health;
+  const { certificateExpiresAt: end } = health;
   const certificateExpiresAt = end === undefined ? null : Date.parse(end);
   const ageSeconds = lastContactAt === null ? null : Math.max(0, (now - Date.parse(lastContactAt)) / 1_000);
-  return { instance, heldRequests, devices, position, ageSeconds, connected, stale, certificateExpiresAt };
+  return {
+    instance,
+    heldRequests,
+    devices,
+    position,
+    ageSeconds,
+    connected,
+    stale,
+    deniesAll: deniesAll(health),
+    verifiesServer,
+    draining,
+    certificateExpiresAt,
+  };
 };
 
 /** Opens them. Throws when the access log cannot be opened. */
@@ -64,17 +75,13 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
   const metrics = openMetrics({ version: proxyVersion, instances, logDropped: access.dropped });
   const startedAt = isoTime(clock());
   const tallies = new Map<string, { tally: ReturnType<typeof openDenialTally>; reporter: Reporter }>();
-  const agents: Agent[] = [];
 
-  const reportTo = (target: ReportTarget): void => {
-    const { serverUrl, serverToken, trust, figures, timing } = target;
+  const reportTo = ({ serverUrl, agent, figures, timing }: ReportTarget): Reporter => {
     const { instance } = figures();
     const tally = openDenialTally(clock);
-    const dispatcher = new Agent({ connections: 1, connect: openConnector(trust) });
-    agents.push(dispatcher);
     const state = () => {
-      const { position, ageSeconds, certificateExpiresAt, connected, stale, devices, heldRequests } =
-        figures();
+      const now = figures();
+      const { position, ageSeconds, certificateExpiresAt, connected, stale, devices, heldRequests } = now;
       return {
         version: proxyVersion,
         startedAt,
@@ -86,19 +93,12 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
         heldRequests,
         denials: tally.total(),
         certificateExpiresAt: certificateExpiresAt === null ? null : isoTime(certificateExpiresAt),
-        allowsAnyServerCertificate: trust.allowAny ?? false,
+        allowsAnyServerCertificate: !now.verifiesServer,
       };
     };
-    const reporter = openReporter({
-      serverUrl,
-      serverToken,
-      dispatcher,
-      state,
-      tally,
-      log: log.child({ instance }),
-      timing,
-    });
+    const reporter = openReporter({ serverUrl, agent, state, tally, log: log.child({ instance }), timing });
     tallies.set(instance, { tally, reporter });
+    return reporter;
   };
 
   return {
@@ -111,10 +111,6 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
     },
     reportTo,
     reopenLog: access.reopen,
-    stop: async () => {
-      await Promise.all([...tallies.values()].map(({ reporter }) => reporter.stop()));
-      await Promise.all(agents.map((agent) => agent.destroy()));
-      await access.close();
-    },
+    stop: () => access.close(),
   };
 };

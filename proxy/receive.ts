@@ -1,86 +1,98 @@
 /**
  * What each line of the feed does to the table. Called by feed.ts with every line of one connection.
  *
- * `{"kind":"snapshot"}` starts a new table that replaces the old one at the next position line, so that a broken
- * connection never leaves half a table; `{"kind":"verdict",…}` is the newest word on one device; and
- * `{"kind":"position","position":"…"}` confirms everything up to there and doubles as the heartbeat.
+ * A line counts only with the server's signature, this connection's nonce, the next number and the position the table is
+ * at: a batch that is repeated, left out, of another connection or of an older time ends the connection instead. The parts
+ * of a snapshot fill a new table, which replaces the old one with the last part, so that a broken connection never leaves
+ * half a table.
  */
-import { z } from 'zod';
 import type { Clock } from '../platform/clock.ts';
-import { type KnownVerdicts, openTable, type Table } from './table.ts';
+import { openLine } from '../platform/signed-line.ts';
+import { type Batch, fill, readBatch } from './batch.ts';
+import type { ServerKey } from './server-key.ts';
+import { type KnownVerdicts, nothingKnown, openTable, type Table } from './table.ts';
 
-const position = z.string().regex(/^\d{1,20}$/);
-
-const lineSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('snapshot') }),
-  z.object({
-    kind: z.literal('verdict'),
-    deviceId: z.string().min(1).max(128),
-    easDeviceId: z.string().min(1).max(256).nullable(),
-    userEmail: z.string().min(1).max(320).nullable(),
-    access: z.enum(['allow', 'deny']),
-    reason: z.string().max(4_096),
-    position,
-  }),
-  z.object({ kind: z.literal('position'), position }),
-]);
-
-type Line = z.output<typeof lineSchema>;
+/** Told of every good line, for the disk. */
+export interface Journal {
+  /** A snapshot begins: its parts replace the file once `completed` is called. */
+  readonly begin: () => void;
+  readonly part: (line: string) => void;
+  readonly completed: () => void;
+  /** A line that follows what is known; a snapshot that was begun has come to nothing. */
+  readonly follow: (line: string, isChange: boolean) => void;
+}
 
 export interface ReceiverParts {
   readonly known: KnownVerdicts;
   readonly clock: Clock;
+  readonly serverKey: ServerKey;
+  readonly journal: Journal;
   /** Told after every change: the EAS ids concerned, undefined for all of them. */
   readonly onVerdicts: (easIds: readonly string[] | undefined) => void;
-  /** Told after the server confirmed the table without changing it. */
-  readonly onContact: () => void;
 }
 
 /** Takes the lines of one connection in order; throws on a line that breaks the contract. */
-export const openReceiver = ({
-  known,
-  clock,
-  onVerdicts,
-  onContact,
-}: ReceiverParts): ((line: string) => void) => {
+export const openReceiver = (
+  { known, clock, serverKey, journal, onVerdicts }: ReceiverParts,
+  nonce: string,
+): ((line: string) => void) => {
   let staging: Table | null = null;
-  /** Position of the last verdict: more verdicts of the same position may follow, so it confirms only those before it. */
-  let unconfirmed: string | null = null;
-  const mustBeSnapshot = known.position === null;
-  let isFirst = true;
+  let seq = 0;
 
-  const onVerdict = ({ kind: _, ...given }: Extract<Line, { kind: 'verdict' }>): void => {
-    const verdict = { ...given, position: Number(given.position) };
-    if (staging !== null) {
-      staging.upsert(verdict);
-      return;
-    }
-    if (unconfirmed !== null && unconfirmed !== given.position) known.position = unconfirmed;
-    unconfirmed = given.position;
-    known.contactAt = clock();
-    onVerdicts(known.table.upsert(verdict));
+  /** A proxy that was registered anew elsewhere forgets what it knew: that is another tenant's. */
+  const requireTenant = ({ tenantId }: Batch): void => {
+    if (known.tenantId === null || known.tenantId === tenantId) return;
+    Object.assign(known, { ...nothingKnown(), connected: known.connected });
+    onVerdicts(undefined);
+    throw new Error('the proxy now belongs to another tenant');
   };
-
-  const onPosition = (at: string): void => {
-    known.position = at;
+  const open = (line: string): Batch => {
+    const key = serverKey.key();
+    const text = key === null ? null : openLine(key, line);
+    if (text === null) throw new Error('a batch is not signed by the server');
+    const batch = readBatch(text);
+    if (batch.nonce !== nonce) throw new Error('a batch is of another connection');
+    if (batch.seq !== seq) throw new Error('a batch was repeated or left out');
+    requireTenant(batch);
+    seq += 1;
+    return batch;
+  };
+  const confirm = (batch: Batch): void => {
+    known.tenantId = batch.tenantId;
+    known.position = batch.position;
+    known.staleRule = batch.staleRule;
     known.contactAt = clock();
-    unconfirmed = null;
+  };
+  const onSnapshot = (batch: Batch, line: string): void => {
     if (staging === null) {
-      onContact();
-      return;
+      staging = openTable();
+      journal.begin();
     }
+    fill(staging, batch.verdicts);
+    journal.part(line);
+    if (batch.snapshot !== 'last') return;
+    const isOlder = known.position !== null && BigInt(batch.position) < BigInt(known.position);
+    if (isOlder && batch.reset !== true) throw new Error('a snapshot is older than what is known');
     known.table = staging;
     staging = null;
+    confirm(batch);
+    journal.completed();
     onVerdicts(undefined);
   };
+  const onChanges = (batch: Batch, line: string): void => {
+    if (staging !== null || batch.from === null || batch.from !== known.position)
+      throw new Error('a batch does not follow what is known');
+    if (BigInt(batch.position) < BigInt(batch.from)) throw new Error('a batch goes back');
+    const changed = fill(known.table, batch.verdicts);
+    const isChange = batch.from !== batch.position || known.staleRule !== batch.staleRule;
+    confirm(batch);
+    journal.follow(line, isChange || batch.verdicts.length > 0);
+    if (batch.verdicts.length > 0) onVerdicts(changed);
+  };
 
-  return (text) => {
-    const line = lineSchema.parse(JSON.parse(text));
-    if (isFirst && mustBeSnapshot && line.kind !== 'snapshot')
-      throw new Error('the feed does not start with a snapshot');
-    isFirst = false;
-    if (line.kind === 'snapshot') staging = openTable();
-    else if (line.kind === 'verdict') onVerdict(line);
-    else onPosition(line.position);
+  return (line) => {
+    const batch = open(line);
+    if (batch.snapshot === undefined) onChanges(batch, line);
+    else onSnapshot(batch, line);
   };
 };

@@ -1,10 +1,12 @@
 /**
- * Keeps the certificate of a listener current: read again when asked to and when its files have changed, put in place
- * without dropping a connection; a set that cannot be used leaves the old one in place. Called by instance.ts.
+ * Keeps the certificate of a listener and its trust in client certificates current: read again when asked to and when
+ * their files have changed, put in place without dropping a connection; a set that cannot be used leaves the old one in
+ * place. Called by instance.ts.
  */
 import { statSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
+import type { SecureContextOptions } from 'node:tls';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import {
@@ -13,6 +15,7 @@ import {
   loadCertificate,
   type ServerCertificate,
 } from './certificate.ts';
+import type { ClientCertificates } from './client-certificates.ts';
 import type { InstanceConfig } from './config.ts';
 
 /** A certificate that is kept current. */
@@ -49,29 +52,55 @@ export interface KeepParts extends Omit<CertificateParts, 'now'> {
   readonly server: Server;
   readonly tls: NonNullable<InstanceConfig['tls']>;
   readonly first: ServerCertificate;
+  readonly clientCertificates: ClientCertificates | null;
+  /** Told when connections may have to be judged anew. */
+  readonly onTrust: () => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+/** What the listener's context is made of. */
+export const contextOf = (
+  { options }: ServerCertificate,
+  clientCertificates: ClientCertificates | null,
+): SecureContextOptions => ({ ...options, ...clientCertificates?.contextOptions(), minVersion: 'TLSv1.2' });
+
 /** Starts to keep `first` current. */
 export const keepCertificate = (parts: KeepParts): KeptCertificate => {
-  const { server, tls, folder, field, clock, log } = parts;
-  const files = certificateFiles(tls);
+  const { server, tls, clientCertificates, folder, field, clock, log } = parts;
+  const files = [...certificateFiles(tls), ...(clientCertificates?.files ?? [])];
   let shown = parts.first;
   let state = stateOf(files);
   warnWhenExpired(shown, clock(), log);
-  const reload = async (): Promise<void> => {
-    state = stateOf(files);
+  const reloadShown = async (): Promise<boolean> => {
     try {
       const next = await loadCertificate(tls, { folder, field, now: new Date(clock()) });
       warnWhenExpired(next, clock(), log);
-      if (next.certificate.fingerprint256 === shown.certificate.fingerprint256) return;
-      (server as TlsServer).setSecureContext({ ...next.options, minVersion: 'TLSv1.2' });
+      if (next.certificate.fingerprint256 === shown.certificate.fingerprint256) return false;
       shown = next;
       log.info({ expiresAt: isoOf(next) }, 'a new certificate is shown to devices');
+      return true;
     } catch (error) {
       log.error({ err: error }, 'the new certificate cannot be used; the old one stays');
+      return false;
     }
+  };
+  const reloadTrust = (): boolean => {
+    try {
+      if (clientCertificates?.reload() !== true) return false;
+      log.info('client certificates are judged by a new CA or revocation list');
+      return true;
+    } catch (error) {
+      log.error({ err: error }, 'the new CA or revocation list cannot be used; the old one stays');
+      return false;
+    }
+  };
+  const reload = async (): Promise<void> => {
+    state = stateOf(files);
+    const [isShownNew, isTrustNew] = [await reloadShown(), reloadTrust()];
+    if (isShownNew || isTrustNew)
+      (server as TlsServer).setSecureContext(contextOf(shown, clientCertificates));
+    if (isTrustNew) parts.onTrust();
   };
   const look = setInterval(() => {
     if (stateOf(files) !== state) void reload();

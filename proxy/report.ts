@@ -1,10 +1,11 @@
 /**
- * Tells the server every few seconds how this proxy is and whom it refused: `POST /proxy/v1/status`, with the credential
- * of the feed. Opened by operations.ts for each instance. A report that fails is sent again with the same id, so that nothing is recorded twice.
+ * Tells the server every few seconds how this proxy is and whom it refused: `POST /proxy/v1/status`, with the feed's
+ * certificate. Opened by operations.ts for each instance. A report that fails is sent again with the same id, so that
+ * nothing is recorded twice.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Dispatcher, request } from 'undici';
+import { type Agent, request } from 'undici';
 import type { Logger } from '../platform/log.ts';
 import type { DenialTally, DueDenials } from './denial-tally.ts';
 
@@ -28,8 +29,7 @@ export interface ProxyReport {
 
 export interface ReporterParts {
   readonly serverUrl: URL;
-  readonly dispatcher: Dispatcher;
-  readonly serverToken: string;
+  readonly agent: Agent;
   readonly state: () => ProxyReport;
   readonly tally: DenialTally;
   readonly log: Logger;
@@ -59,7 +59,7 @@ type Batch = DueDenials & { readonly reportId: string };
 
 /** Starts to report. */
 export const openReporter = (parts: ReporterParts): Reporter => {
-  const { serverUrl, dispatcher, serverToken, state, tally, log } = parts;
+  const { serverUrl, agent, state, tally, log } = parts;
   const { everyMs, soonMs } = { ...defaultTiming, ...parts.timing };
   const url = new URL(`${serverUrl.pathname.replace(/\/$/, '')}/proxy/v1/status`, serverUrl);
   let unsent: Batch | null = null;
@@ -74,8 +74,8 @@ export const openReporter = (parts: ReporterParts): Reporter => {
     const { reportId, denials, others } = unsent;
     const response = await request(url, {
       method: 'POST',
-      dispatcher,
-      headers: { authorization: `Bearer ${serverToken}`, 'content-type': 'application/json' },
+      dispatcher: agent,
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ reportId, state: state(), denials, others }),
       headersTimeout: 10_000,
       bodyTimeout: 10_000,

@@ -1,61 +1,45 @@
 /**
  * Keeps the verdicts on disk, so that a proxy which restarts while the server is away goes on deciding. Called by instance.ts.
  *
- * One file of lines: a header, a line per device, a SHA-256 of all before it. It is written beside the old one, flushed
- * and renamed over it, so that a crash at any moment leaves one whole file. A file that is damaged, or that belongs to
- * another server or credential, counts as none: nobody is allowed until the server has been heard.
+ * The file holds the feed's own signed lines: a snapshot, then the changes after it, appended as they come. A snapshot is
+ * written beside the old file, flushed and renamed over it, so that a crash at any moment leaves one whole file; a last
+ * line that a crash cut short is dropped. Anything else that is not as the server signed it makes the file count as none:
+ * nobody is allowed until the server has been heard.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { closeSync, createReadStream, fdatasync, fsync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { access, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import { promisify } from 'node:util';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
+import { openLine } from '../platform/signed-line.ts';
+import { type Batch, fill, longestLineBytes, readBatch } from './batch.ts';
 import { readLines } from './lines.ts';
-import { type KnownVerdicts, openTable, type Verdict } from './table.ts';
+import type { Journal } from './receive.ts';
+import type { ServerKey } from './server-key.ts';
+import { type KnownVerdicts, nothingKnown } from './table.ts';
 
-const headerSchema = z.strictObject({
-  muster: z.literal('proxy-table'),
-  version: z.literal(1),
-  source: z.string(),
-  position: z.string().nullable(),
-  contactAt: z.number().nullable(),
-});
-const rowSchema = z.tuple([
-  z.string(),
-  z.string().nullable(),
-  z.string().nullable(),
-  z.enum(['allow', 'deny']),
-  z.string(),
-  z.number(),
-]);
-const footerSchema = z.strictObject({ sha256: z.string() });
+/** What a file held, and how long its two parts are. */
+export interface Loaded {
+  readonly known: KnownVerdicts;
+  readonly snapshotBytes: number;
+  readonly changesBytes: number;
+}
 
-/** Ties a file to the server and credential its verdicts came from, without storing either. */
-export const sourceOf = (serverUrl: URL, serverToken: string): string =>
-  createHash('sha256').update(`${serverUrl.href}\n${serverToken}`).digest('hex');
-
-const nothingKnown = (): KnownVerdicts => ({
-  table: openTable(),
-  position: null,
-  contactAt: null,
-  connected: false,
-});
+const nothing = (): Loaded => ({ known: nothingKnown(), snapshotBytes: 0, changesBytes: 0 });
 
 /** What the file holds, or nothing when there is no usable one; the reason is logged. Never throws. */
 export const loadVerdicts = async (
   file: string,
-  source: string,
+  serverKey: ServerKey,
   log: Logger,
   clock: Clock,
-): Promise<KnownVerdicts> => {
+): Promise<Loaded> => {
   try {
-    const known = await readVerdicts(file, source);
-    // A clock that was set back must not make old verdicts look fresh for longer than they are.
-    if (known.contactAt !== null) known.contactAt = Math.min(known.contactAt, clock());
+    const loaded = await readVerdicts(file, serverKey, clock);
+    const { known } = loaded;
     log.info({ devices: known.table.size(), position: known.position }, 'verdicts read from disk');
-    return known;
+    return loaded;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') log.info({ file }, 'no verdicts on disk yet');
     else
@@ -63,144 +47,173 @@ export const loadVerdicts = async (
         { err: error, file },
         'the verdicts on disk are unusable; nobody is allowed until the server is heard',
       );
-    return nothingKnown();
+    return nothing();
   }
 };
 
-const readVerdicts = async (file: string, source: string): Promise<KnownVerdicts> => {
+const checkOrder = (batch: Batch, known: KnownVerdicts, isWhole: boolean): void => {
+  const fits = isWhole
+    ? batch.snapshot === undefined && batch.from === known.position
+    : batch.snapshot !== undefined;
+  if (!fits) throw new Error('a line does not follow the one before');
+  if (known.tenantId !== null && known.tenantId !== batch.tenantId)
+    throw new Error('a line is of another tenant');
+};
+
+const readVerdicts = async (file: string, serverKey: ServerKey, clock: Clock): Promise<Loaded> => {
   const known = nothingKnown();
-  const hash = createHash('sha256');
-  let header: z.output<typeof headerSchema> | undefined;
-  let isWhole = false;
-  for await (const line of readLines(createReadStream(file), 64 * 1024)) {
-    if (isWhole) throw new Error('there is more after the checksum');
-    const value: unknown = JSON.parse(line);
-    if (Array.isArray(value)) known.table.upsert(verdictOf(rowSchema.parse(value)));
-    else if (header === undefined) header = headerSchema.parse(value);
-    else isWhole = footerSchema.parse(value).sha256 === hash.copy().digest('hex');
-    hash.update(`${line}\n`);
+  await access(file);
+  const key = serverKey.key();
+  if (key === null) throw new Error('the server’s signing key is not known');
+  let snapshotBytes = 0;
+  let readBytes = 0;
+  for await (const line of readLines(createReadStream(file), longestLineBytes)) {
+    const text = openLine(key, line);
+    if (text === null) throw new Error('a line is not as the server signed it');
+    const batch = readBatch(text);
+    checkOrder(batch, known, snapshotBytes > 0);
+    fill(known.table, batch.verdicts);
+    readBytes += Buffer.byteLength(line) + 1;
+    known.tenantId = batch.tenantId;
+    known.position = batch.position;
+    known.staleRule = batch.staleRule;
+    // The time that the server signed, unless a clock was set back since: old verdicts must not look fresh.
+    known.contactAt = Math.min(batch.at, clock());
+    if (batch.snapshot === 'last') snapshotBytes = readBytes;
   }
-  if (header === undefined || !isWhole) throw new Error('the checksum is missing or wrong');
-  if (header.source !== source) throw new Error('the verdicts are of another server or credential');
-  return { ...known, position: header.position, contactAt: header.contactAt };
+  if (snapshotBytes === 0) throw new Error('the snapshot is not complete');
+  return { known, snapshotBytes, changesBytes: readBytes - snapshotBytes };
 };
 
-const verdictOf = ([deviceId, easDeviceId, userEmail, access, reason, position]: z.output<
-  typeof rowSchema
->): Verdict => ({
-  deviceId,
-  easDeviceId,
-  userEmail,
-  access,
-  reason,
-  position,
-});
-
-const rowOf = ({
-  deviceId,
-  easDeviceId,
-  userEmail,
-  access,
-  reason,
-  position,
-}: Verdict): z.output<typeof rowSchema> => [deviceId, easDeviceId, userEmail, access, reason, position];
-
-/** Writes the verdicts when asked to, one write at a time. */
-export interface Saver {
-  /** Verdicts changed: write soon. */
-  readonly changed: () => void;
-  /** Only the time of contact changed: write when the file is minutes behind. */
-  readonly confirmed: () => void;
-  /** Writes what is not yet on disk; settles when it is. */
-  readonly flush: () => Promise<void>;
+/** Writes the feed's lines as they come. */
+export interface StateFile extends Journal {
+  /** Whether a new snapshot is due: the changes outgrew the last one, or writing failed a while ago. */
+  readonly wantsSnapshot: () => boolean;
+  /** Writes and flushes what is not yet on disk; nothing is written after it. */
+  readonly close: () => Promise<void>;
 }
 
 /** The file may understate the last contact by this much: it errs towards refusing. */
 const contactLagMs = 5 * 60_000;
-/** A writer rests this many times as long as it wrote, so that a large table under steady change costs a tenth of the disk. */
-const restFactor = 9;
+/** Changes are flushed to the disk together, this long after the first of them. */
+const syncAfterMs = 500;
+const leastChangesBytes = 4 * 1024 * 1024;
+const retryMs = 60_000;
 
-/** A saver of `known` into `file`. */
-export const openSaver = (file: string, source: string, known: KnownVerdicts, log: Logger): Saver => {
-  let dirty = false;
-  let savedContactAt = known.contactAt;
-  let writing: Promise<void> | null = null;
-  let rest: NodeJS.Timeout | null = null;
+/** Writes a line whole; answers its length in bytes. */
+const writeLine = (fd: number, line: string): number => {
+  const bytes = Buffer.from(`${line}\n`, 'utf8');
+  if (writeSync(fd, bytes) !== bytes.length) throw new Error('the disk takes only a part of a line');
+  return bytes.length;
+};
 
-  const write = async (): Promise<void> => {
-    const startedAt = performance.now();
-    dirty = false;
-    const contactAt = known.contactAt;
+/** Opens the file again after what is whole in it; null when there is none to go on with. */
+const reopen = (file: string, { snapshotBytes, changesBytes }: Loaded): number | null => {
+  if (snapshotBytes === 0) return null;
+  const fd = openSync(file, 'a', 0o600);
+  // What a crash cut short. Only the writer may: `muster proxy explain` reads while a line is being written.
+  ftruncateSync(fd, snapshotBytes + changesBytes);
+  return fd;
+};
+
+/** Opens the file that `loaded` came from, to go on with it. */
+export const openStateFile = (file: string, loaded: Loaded, log: Logger, clock: Clock): StateFile => {
+  let { snapshotBytes, changesBytes } = loaded;
+  let main = reopen(file, loaded);
+  let beside: { readonly fd: number; readonly path: string; bytes: number } | null = null;
+  let turn = 0;
+  let failedAt: number | null = null;
+  let writtenAt = loaded.known.contactAt ?? 0;
+  let unwritten: string | null = null;
+  let syncing: Promise<void> = Promise.resolve();
+  let timer: NodeJS.Timeout | null = null;
+
+  const fail = (error: unknown): void => {
+    failedAt = clock();
+    log.error({ err: error, file }, 'the verdicts could not be written to disk');
+  };
+  const attempt = (act: () => void): void => {
     try {
-      await writeVerdicts(file, source, known);
-      savedContactAt = contactAt;
+      act();
     } catch (error) {
-      dirty = true;
-      log.error({ err: error, file }, 'the verdicts could not be written to disk');
+      fail(error);
     }
-    const restMs = dirty ? 5_000 : Math.min(60_000, restFactor * (performance.now() - startedAt));
-    rest = setTimeout(() => {
-      rest = null;
-      if (dirty) start();
-    }, restMs);
-    rest.unref();
   };
-  const start = (): void => {
-    if (writing !== null || rest !== null) return;
-    writing = write().finally(() => {
-      writing = null;
-    });
+  const sync = (): void => {
+    timer = null;
+    const fd = main;
+    if (fd === null) return;
+    syncing = syncing.then(() => promisify(fdatasync)(fd)).catch(fail);
   };
-  const changed = (): void => {
-    dirty = true;
-    start();
+  const closeLater = (fd: number | null): void => {
+    if (fd !== null) syncing = syncing.then(() => closeSync(fd)).catch(fail);
   };
+  const dropBeside = (): void => {
+    closeLater(beside?.fd ?? null);
+    beside = null;
+  };
+  const append = (fd: number, line: string): void => {
+    changesBytes += writeLine(fd, line);
+    writtenAt = clock();
+    unwritten = null;
+    timer ??= setTimeout(sync, syncAfterMs).unref();
+  };
+  const replaceFile = async (fd: number, path: string): Promise<void> => {
+    await promisify(fsync)(fd);
+    await rename(path, file);
+    await syncFolder(dirname(file));
+  };
+
   return {
-    changed,
-    confirmed: () => {
-      if (known.contactAt !== null && known.contactAt - (savedContactAt ?? 0) >= contactLagMs) changed();
+    begin: () => {
+      dropBeside();
+      turn = 1 - turn;
+      const path = `${file}.${turn}.tmp`;
+      attempt(() => {
+        beside = { fd: openSync(path, 'w', 0o600), path, bytes: 0 };
+      });
     },
-    flush: async () => {
-      await writing;
-      if (rest !== null) clearTimeout(rest);
-      rest = null;
-      if (dirty || known.contactAt !== savedContactAt) await write();
-      if (rest !== null) clearTimeout(rest);
-      rest = null;
+    part: (line) => {
+      const to = beside;
+      if (to === null) return;
+      try {
+        to.bytes += writeLine(to.fd, line);
+      } catch (error) {
+        dropBeside();
+        fail(error);
+      }
+    },
+    completed: () => {
+      if (beside === null) return;
+      const { fd, path, bytes } = beside;
+      closeLater(main);
+      [main, beside, snapshotBytes, changesBytes, writtenAt] = [fd, null, bytes, 0, clock()];
+      [failedAt, unwritten] = [null, null];
+      syncing = syncing.then(() => replaceFile(fd, path)).catch(fail);
+    },
+    follow: (line, isChange) => {
+      dropBeside();
+      const fd = main;
+      // After a failure the file ends in the middle of a line, perhaps: it takes no more until a snapshot replaces it.
+      if (fd === null || failedAt !== null) return;
+      if (isChange || clock() - writtenAt >= contactLagMs) attempt(() => append(fd, line));
+      else unwritten = line;
+    },
+    wantsSnapshot: () =>
+      failedAt === null
+        ? changesBytes > Math.max(leastChangesBytes, 2 * snapshotBytes)
+        : clock() - failedAt >= retryMs,
+    close: async () => {
+      if (timer !== null) clearTimeout(timer);
+      const [fd, line] = [main, unwritten];
+      if (fd !== null && line !== null && failedAt === null) attempt(() => append(fd, line));
+      if (timer !== null) clearTimeout(timer);
+      sync();
+      dropBeside();
+      closeLater(main);
+      await syncing;
     },
   };
-};
-
-const writeVerdicts = async (file: string, source: string, known: KnownVerdicts): Promise<void> => {
-  const beside = `${file}.tmp`;
-  const handle = await open(beside, 'w', 0o600);
-  try {
-    await writeLines(handle, source, known);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(beside, file);
-  await syncFolder(dirname(file));
-};
-
-/** Rows written while verdicts arrive may be newer than the header's position: the feed repeats those, harmlessly. */
-const writeLines = async (handle: FileHandle, source: string, known: KnownVerdicts): Promise<void> => {
-  const hash = createHash('sha256');
-  const put = async (text: string) => {
-    hash.update(text);
-    await handle.write(text);
-  };
-  const { position, contactAt, table } = known;
-  let batch = `${JSON.stringify({ muster: 'proxy-table', version: 1, source, position, contactAt })}\n`;
-  for (const verdict of table.verdicts()) {
-    batch += `${JSON.stringify(rowOf(verdict))}\n`;
-    if (batch.length < 256 * 1024) continue;
-    await put(batch);
-    batch = '';
-  }
-  await put(batch);
-  await handle.write(`${JSON.stringify({ sha256: hash.digest('hex') })}\n`);
 };
 
 /** Makes the rename itself durable; systems that cannot open folders do without. */

@@ -1,9 +1,13 @@
 /**
- * The verdicts in memory: which EAS device id belongs to whom, and whether it may have mail. Written by feed.ts,
- * persisted by state-file.ts, read by gate.ts for every request.
+ * The verdicts in memory: which EAS device id belongs to whom, and whether it may have mail. Written by receive.ts, read
+ * by gate.ts for every request. Packed (table-records.ts, table-index.ts): a million devices are no million objects.
  */
 import { localPart } from './credential.ts';
 import { canonicalEasId } from './eas.ts';
+import { packDeviceId } from './table-ids.ts';
+import { hashOf, type Index, openIndex } from './table-index.ts';
+import { openReasons } from './table-reasons.ts';
+import { openRecords, type Span } from './table-records.ts';
 
 /** What the feed says of one device; `deviceId` is Muster's id. */
 export interface Verdict {
@@ -20,91 +24,171 @@ export interface Verdict {
 export interface Table {
   /** Stores a verdict unless a newer one of the device is known; answers the EAS ids whose decisions may have changed. */
   readonly upsert: (verdict: Verdict) => readonly string[];
+  /** Forgets a device; answers the EAS ids concerned. */
+  readonly remove: (deviceId: string) => readonly string[];
   /** The devices under the first of these EAS ids that is known; usually one, more after a re-enrolment. */
   readonly find: (easIds: readonly string[]) => readonly Verdict[];
   /** Devices whose user could be the one with this name; the caller compares the whole name. */
   readonly ofUser: (user: string) => readonly Verdict[];
   readonly verdicts: () => IterableIterator<Verdict>;
   readonly size: () => number;
+  /** Memory of the packed structures, bytes; reasons not counted. */
+  readonly sizeBytes: () => number;
 }
 
-/** Most keys have one device: a bare value costs a tenth of an array. */
-type Bucket = Map<string, Verdict | Verdict[]>;
-
-const add = (bucket: Bucket, key: string, verdict: Verdict): void => {
-  const found = bucket.get(key);
-  bucket.set(key, found === undefined ? verdict : [...(Array.isArray(found) ? found : [found]), verdict]);
+const same = ([bytes, from, to]: Span, key: Uint8Array): boolean => {
+  if (to - from !== key.length) return false;
+  for (let at = 0; at < key.length; at += 1) if (bytes[from + at] !== key[at]) return false;
+  return true;
 };
 
-const remove = (bucket: Bucket, key: string, verdict: Verdict): void => {
-  const found = bucket.get(key);
-  const rest = (Array.isArray(found) ? found : found ? [found] : []).filter((other) => other !== verdict);
-  const [only] = rest;
-  if (only === undefined) bucket.delete(key);
-  else bucket.set(key, rest.length === 1 ? only : rest);
+const backslash = 92;
+const atSign = 64;
+
+/** The local part within the bytes of an address; the same as localPart does with text. */
+const localSpan = ([bytes, from, to]: Span): Span => {
+  let start = from;
+  for (let at = from; at < to; at += 1) if (bytes[at] === backslash) start = at + 1;
+  let end = start;
+  while (end < to && bytes[end] !== atSign) end += 1;
+  return [bytes, start, end];
 };
 
-const read = (bucket: Bucket, key: string): readonly Verdict[] => {
-  const found = bucket.get(key);
-  return found === undefined ? [] : Array.isArray(found) ? found : [found];
-};
+const canonical = (given: Verdict): Verdict => ({
+  ...given,
+  easDeviceId: given.easDeviceId === null ? null : canonicalEasId(given.easDeviceId),
+  userEmail: given.userEmail === null ? null : given.userEmail.normalize('NFC').trim().toLowerCase(),
+});
 
 /** An empty table. */
 export const openTable = (): Table => {
-  const byDevice = new Map<string, Verdict>();
-  const byEasId: Bucket = new Map();
-  const byUser: Bucket = new Map();
-  const reasons = new Map<string, string>();
+  const records = openRecords();
+  const reasons = openReasons();
+  const indexBy = (spanOf: (address: number) => Span): Index & { readonly spanOf: typeof spanOf } => ({
+    spanOf,
+    ...openIndex({
+      hashOf: (address) => hashOf(...spanOf(address)),
+      hasKey: (address, key) => same(spanOf(address), key),
+    }),
+  });
+  const byDevice = indexBy(records.deviceSpan);
+  const byEasId = indexBy(records.easSpan);
+  const byUser = indexBy((address) => localSpan(records.userSpan(address)));
+  let size = 0;
 
-  const index = (verdict: Verdict, change: typeof add): void => {
-    if (verdict.easDeviceId !== null) change(byEasId, verdict.easDeviceId, verdict);
-    if (verdict.userEmail !== null) change(byUser, localPart(verdict.userEmail), verdict);
+  const eachIndex = (address: number, act: (index: Index, hash: number) => void): void => {
+    for (const index of [byDevice, byEasId, byUser]) {
+      const [bytes, from, to] = index.spanOf(address);
+      if (from < to) act(index, hashOf(bytes, from, to));
+    }
   };
-
-  /** Fleets share a handful of reasons: keep one copy of each text. */
-  const intern = (reason: string): string => {
-    const known = reasons.get(reason);
-    if (known !== undefined) return known;
-    if (reasons.size >= 10_000) reasons.clear();
-    reasons.set(reason, reason);
-    return reason;
+  const read = (address: number): Verdict => {
+    const meta = records.meta(address);
+    return {
+      ...records.fields(address),
+      access: (meta & 1) === 1 ? 'allow' : 'deny',
+      reason: reasons.text(meta >>> 1),
+      position: records.position(address),
+    };
+  };
+  const empty = (chunk: number): void => {
+    for (const address of records.inChunk(chunk)) {
+      if (!records.isLive(address)) continue;
+      const moved = records.move(address);
+      eachIndex(moved, (index, hash) => index.replace(hash, address, moved));
+    }
+    records.free(chunk);
+  };
+  const drop = (address: number): void => {
+    eachIndex(address, (index, hash) => index.remove(hash, address));
+    reasons.release(records.meta(address) >>> 1);
+    const worthEmptying = records.kill(address);
+    if (worthEmptying >= 0) empty(worthEmptying);
+    size -= 1;
+  };
+  const addressOf = (deviceId: string): number => {
+    const key = packDeviceId(deviceId);
+    return byDevice.first(hashOf(key), key);
+  };
+  const metaOf = ({ access, reason }: Verdict): number =>
+    reasons.hold(reason) * 2 + (access === 'allow' ? 1 : 0);
+  const store = (verdict: Verdict): void => {
+    const address = records.add(verdict, metaOf(verdict), verdict.position);
+    eachIndex(address, (index, hash) => index.add(hash, address));
+    size += 1;
   };
 
   return {
     upsert: (given) => {
-      const old = byDevice.get(given.deviceId);
+      const address = addressOf(given.deviceId);
+      const verdict = canonical(given);
+      if (address === 0) {
+        store(verdict);
+        return verdict.easDeviceId === null ? [] : [verdict.easDeviceId];
+      }
       // After a reconnect the server repeats a little: an older fact must not undo a newer one even for a moment.
-      if (old !== undefined && given.position < old.position) return [];
-      const verdict: Verdict = {
-        ...given,
-        easDeviceId: given.easDeviceId === null ? null : canonicalEasId(given.easDeviceId),
-        userEmail: given.userEmail === null ? null : given.userEmail.normalize('NFC').trim().toLowerCase(),
-        reason: intern(given.reason),
-      };
-      if (old !== undefined) index(old, remove);
-      byDevice.set(verdict.deviceId, verdict);
-      index(verdict, add);
-      return [old?.easDeviceId ?? null, verdict.easDeviceId].filter((id) => id !== null);
+      if (verdict.position < records.position(address)) return [];
+      const old = records.fields(address);
+      if (old.easDeviceId === verdict.easDeviceId && old.userEmail === verdict.userEmail) {
+        const meta = metaOf(verdict);
+        reasons.release(records.meta(address) >>> 1);
+        records.write(address, meta, verdict.position);
+      } else {
+        drop(address);
+        store(verdict);
+      }
+      return [old.easDeviceId, verdict.easDeviceId].filter((id) => id !== null);
+    },
+    remove: (deviceId) => {
+      const address = addressOf(deviceId);
+      if (address === 0) return [];
+      const { easDeviceId } = records.fields(address);
+      drop(address);
+      return easDeviceId === null ? [] : [easDeviceId];
     },
     find: (easIds) => {
       for (const easId of easIds) {
-        const found = read(byEasId, easId);
-        if (found.length > 0) return found;
+        const key = Buffer.from(easId, 'utf8');
+        const found = key.length === 0 ? [] : byEasId.find(hashOf(key), key);
+        if (found.length > 0) return found.map(read);
       }
       return [];
     },
-    ofUser: (user) => read(byUser, localPart(user)),
-    verdicts: () => byDevice.values(),
-    size: () => byDevice.size,
+    ofUser: (user) => {
+      const key = Buffer.from(localPart(user), 'utf8');
+      return key.length === 0 ? [] : byUser.find(hashOf(key), key).map(read);
+    },
+    *verdicts() {
+      for (let chunk = 0; chunk < records.chunks(); chunk += 1)
+        for (const address of records.inChunk(chunk)) if (records.isLive(address)) yield read(address);
+    },
+    size: () => size,
+    sizeBytes: () => records.sizeBytes() + byDevice.sizeBytes() + byEasId.sizeBytes() + byUser.sizeBytes(),
   };
 };
 
-/** The table in use and how fresh it is. One record, made in main.ts; changed only by feed.ts. */
+/** The table in use and how fresh it is. One record, made in main.ts; changed only by receive.ts and feed.ts. */
 export interface KnownVerdicts {
   table: Table;
+  /** Whose verdicts these are; null before anything was heard. */
+  tenantId: string | null;
   /** Where to resume the feed; null starts with a snapshot. */
   position: string | null;
   /** When the server last confirmed the table, ms since the epoch; null when it never did. */
   contactAt: number | null;
   connected: boolean;
+  /** What the tenant wants once the verdicts are older than they may be: nobody, or who was allowed last. */
+  staleRule: StaleRule;
 }
+
+export type StaleRule = 'deny' | 'allow-known';
+
+/** Before anything was heard. */
+export const nothingKnown = (): KnownVerdicts => ({
+  table: openTable(),
+  tenantId: null,
+  position: null,
+  contactAt: null,
+  connected: false,
+  staleRule: 'deny',
+});

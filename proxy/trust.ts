@@ -1,40 +1,89 @@
 /**
- * How the certificate of a server is judged: by a CA, by a pin, or not at all. Called by forward.ts and feed.ts when they
- * connect.
+ * How the certificate of a server is judged: by a CA, by a pin, or not at all. Called by forward.ts for the mail server and
+ * by instance.ts for the Muster server, to which the instance shows its own certificate.
  */
-import type { TLSSocket } from 'node:tls';
+import { X509Certificate } from 'node:crypto';
+import { checkServerIdentity, type TLSSocket } from 'node:tls';
 import { buildConnector } from 'undici';
+import { certificateSha256, publicKeySha256 } from '../platform/pki.ts';
 
 /** One way to trust; none of them means the CAs that Node trusts. */
 export interface Trust {
   /** PEM of the only CA that is trusted. */
   readonly ca?: string | undefined;
-  /** SHA-256 of the certificate, 64 upper-case digits. */
+  /** SHA-256, lower-case hex, of the certificate or its public key, or of the authority's that signed it. */
   readonly pin?: string | undefined;
   readonly allowAny?: boolean;
 }
 
-/** SHA-256 of the certificate that the other side showed, in the spelling of a pin. */
-const shownPin = (socket: TLSSocket): string =>
-  (socket.getPeerX509Certificate()?.fingerprint256 ?? '').replaceAll(':', '');
+const hasPin = (certificate: X509Certificate, pin: string): boolean =>
+  certificateSha256(certificate) === pin || publicKeySha256(certificate) === pin;
 
-/** Opens connections for undici; one whose certificate is not the pinned one is closed before anything is sent. */
-export const openConnector = ({ ca, pin, allowAny = false }: Trust): buildConnector.connector => {
+const isCurrent = (certificate: X509Certificate): boolean =>
+  Date.parse(certificate.validFrom) <= Date.now() && Date.now() <= Date.parse(certificate.validTo);
+
+/** `itself`: the pin is the server's own; `authority`: that of one in its chain which really signed for it. */
+const pinnedAs = (chain: readonly X509Certificate[], pin: string): 'itself' | 'authority' | null => {
+  const [leaf] = chain;
+  if (leaf === undefined) return null;
+  if (hasPin(leaf, pin)) return 'itself';
+  for (let at = 1; at < chain.length; at += 1) {
+    const [signed, issuer] = [chain[at - 1] as X509Certificate, chain[at] as X509Certificate];
+    if (!issuer.ca || !isCurrent(signed) || !signed.checkIssued(issuer) || !signed.verify(issuer.publicKey))
+      return null;
+    if (hasPin(issuer, pin)) return 'authority';
+  }
+  return null;
+};
+
+const mostCertificates = 5;
+
+const chainOf = (socket: TLSSocket): readonly X509Certificate[] => {
+  const chain: X509Certificate[] = [];
+  let next = socket.getPeerCertificate(true);
+  while (next?.raw !== undefined && chain.length < mostCertificates) {
+    chain.push(new X509Certificate(next.raw));
+    if (next.issuerCertificate === next) break;
+    next = next.issuerCertificate;
+  }
+  return chain;
+};
+
+/** An authority vouches for names, so that what it signed must be made out to `host`; a certificate vouches for itself. */
+const matchesPin = (socket: TLSSocket, pin: string, host: string): boolean => {
+  const pinned = pinnedAs(chainOf(socket), pin);
+  return (
+    pinned === 'itself' ||
+    (pinned === 'authority' && checkServerIdentity(host, socket.getPeerCertificate()) === undefined)
+  );
+};
+
+/**
+ * Opens connections for undici, showing `identity` when there is one; a server that has not the pin is left before
+ * anything is sent.
+ */
+export const openConnector = (
+  { ca, pin, allowAny = false }: Trust,
+  identity?: { readonly certificate: string; readonly key: string },
+): buildConnector.connector => {
   const connect = buildConnector({
     timeout: 10_000,
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
-    // A resumed session shows no certificate, and a pin has to see one.
+    minVersion: 'TLSv1.2',
+    // A resumed session shows no chain, and a pin has to see one.
     ...(pin === undefined ? {} : { maxCachedSessions: 0 }),
     ...(ca === undefined ? {} : { ca }),
+    ...(identity === undefined ? {} : { cert: identity.certificate, key: identity.key }),
     rejectUnauthorized: pin === undefined && !allowAny,
   });
   if (pin === undefined) return connect;
   return (options, callback) =>
     connect(options, (error, socket) => {
       if (error !== null) return callback(error, null);
-      if (shownPin(socket as TLSSocket) === pin) return callback(null, socket);
+      if (matchesPin(socket as TLSSocket, pin, options.servername || options.hostname))
+        return callback(null, socket);
       socket.destroy();
-      callback(new Error('the certificate is not the pinned one'), null);
+      callback(new Error('the certificate has another pin'), null);
     });
 };

@@ -45,6 +45,7 @@ let fabrikam: Admin;
 
 const settings = async () => ({
   MUSTER_PORT: String(await freePort()),
+  MUSTER_PROXY_FEED_PORT: '0',
   MUSTER_FCM_ENDPOINT: fcm.endpoint,
   MUSTER_FCM_SERVICE_ACCOUNT: fcm.serviceAccountFile,
 });
@@ -108,16 +109,37 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
     assert.equal(first.compliance.status, 'compliant');
     assert.deepEqual(first.tasks, []);
 
+    const { proxyFeed } = await client.graphql<{ proxyFeed: { url: string; pin: string } }>(
+      '{ proxyFeed { url pin } }',
+      {},
+      contoso.token,
+    );
     const instance = {
       name: 'gate',
       listenPort: 0,
       publicUrl: 'https://mail.contoso.example',
       backend: { url: mail.url },
-      serverToken: await registerProxy(contoso, 'Gate'),
     };
     const configFile = join(dataDir, 'proxy.json');
-    const config = { serverUrl: server.url, stateDir: join(dataDir, 'proxy'), instances: [instance] };
+    const config = {
+      serverUrl: proxyFeed.url,
+      serverPin: proxyFeed.pin,
+      stateDir: join(dataDir, 'proxy'),
+      instances: [instance],
+    };
     writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
+    const exported = startCommand(['proxy', 'export', '--config', configFile]);
+    assert.equal(await exported.ended, 0, exported.errors());
+    await registerProxy(contoso, 'Gate', exported.output());
+    const [, sha256] = /^Instance "gate": SHA-256 ([0-9a-f]{64})$/m.exec(exported.errors()) ?? [];
+    const registered = await client.graphql<{ proxies: { nodes: object[] } }>(
+      '{ proxies { nodes { name certificateSha256 status } } }',
+      {},
+      contoso.token,
+    );
+    assert.deepEqual(registered.proxies.nodes, [
+      { name: 'Gate', certificateSha256: sha256, status: 'ACTIVE' },
+    ]);
     proxy = startCommand(['proxy', '--config', configFile]);
     const proxyUrl = (await proxy.line(/listens on (\S+)/))[1] as string;
     const ask = (user: string, id: string) => askForMail(proxyUrl, user, id);

@@ -10,6 +10,7 @@ import type { AccountCredential, Credential, Credentials, Member, UserCredential
 import type { DeadJobs } from '../dead-jobs.ts';
 import type { Denials } from '../denials.ts';
 import type { MailExplainer } from '../proxy/explain.ts';
+import type { FeedInfo } from '../proxy/main.ts';
 import type { Browser } from '../sign-in/browser.ts';
 import type { Door } from '../sign-in/door.ts';
 
@@ -23,6 +24,8 @@ export interface ApiContext {
   /** Whose licence keys are trusted. */
   readonly issuers: Issuers;
   readonly door: Door;
+  /** Where EAS proxies follow, once that is known. */
+  readonly proxyFeed: () => FeedInfo | undefined;
   /** Says how EAS proxies decide; undefined where none of their code is at hand. */
   readonly explainMail: MailExplainer | undefined;
   readonly requestId: string;

@@ -56,6 +56,7 @@ export const PolicyType = enumOf('PolicyType', policyType.options);
 export const PolicyStatus = enumOf('PolicyStatus', ['active', 'retired']);
 export const EnrolmentStatus = enumOf('EnrolmentStatus', ['open', 'used', 'revoked', 'expired']);
 export const ProxyStatus = enumOf('ProxyStatus', ['active', 'revoked']);
+export const StaleMailRule = enumOf('StaleMailRule', ['deny', 'allow-known']);
 export const TaskTypeName = enumOf('TaskTypeName', taskTypeNames);
 export const TaskState = enumOf('TaskState', taskStates);
 export const Edition = enumOf('Edition', edition.options);

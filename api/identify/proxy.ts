@@ -1,38 +1,37 @@
 /**
- * Identifies an EAS proxy by its token (docs/adr/0006). Called by api/proxy/feed.ts.
+ * Identifies an EAS proxy by the certificate of its TLS connection (docs/adr/0006): TLS proved that it has the key, the
+ * registration says whose it is. Called by api/proxy/main.ts.
  */
-import {
-  type ProxyId,
-  proxyId as proxyIdSchema,
-  type TenantId,
-  tenantId as tenantIdSchema,
-} from '../../domain/ids.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
+import type { StaleMailRule } from '../../domain/tenant/tenant.ts';
 import type { Deps } from '../../platform/deps.ts';
-import { hashSecret, sameHash } from '../../platform/new-id.ts';
+import { holderOf, ofProxyOwner } from '../../platform/reservation.ts';
 import { credentialMaxAgeMs as maxAgeMs, type ProxyCredential } from '../credentials.ts';
 
-/** The token of a proxy, `muster-proxy.<tenantId>.<proxyId>.<secret>`: it says whose it is, the secret proves it. */
-export const proxyToken = (tenantId: TenantId, proxyId: ProxyId, secret: string): string =>
-  `muster-proxy.${tenantId}.${proxyId}.${secret}`;
+/** A proxy and what its tenant wants of it. */
+export interface IdentifiedProxy extends ProxyCredential {
+  readonly staleMailRule: StaleMailRule;
+  readonly verifiesServer: boolean | null;
+}
 
-/** The proxy that a token stands for; null when it is malformed, unknown, replaced or revoked. */
+/** The proxy of a certificate (SHA-256, hex); null when it is unknown or revoked, or its tenant is not active. */
 export const identifyProxy = async (
   deps: Pick<Deps, 'handler'>,
-  token: string | undefined,
-): Promise<ProxyCredential | null> => {
-  const [kind, tenant, proxy, secret, ...rest] = (token ?? '').split('.');
-  const tenantId = tenantIdSchema.safeParse(tenant);
-  const proxyId = proxyIdSchema.safeParse(proxy);
-  if (kind !== 'muster-proxy' || !tenantId.success || !proxyId.success || !secret || rest.length > 0)
-    return null;
-  const target = { tenantId: tenantId.data, id: proxyId.data };
-  const [{ state }, owner] = await Promise.all([
+  certificateSha256: string,
+): Promise<IdentifiedProxy | null> => {
+  const unique = { kind: 'proxy-certificate', value: certificateSha256 } as const;
+  const owner = await holderOf(deps.handler, unique, { maxAgeMs });
+  if (owner === null) return null;
+  const target = ofProxyOwner(owner);
+  const { tenantId } = target;
+  const [{ state }, tenant] = await Promise.all([
     deps.handler.load(proxyDecider, target, { maxAgeMs }),
-    deps.handler.load(tenantDecider, { tenantId: tenantId.data, id: tenantId.data }, { maxAgeMs }),
+    deps.handler.load(tenantDecider, { tenantId, id: tenantId }, { maxAgeMs }),
   ]);
-  if (state.status !== 'active' || owner.state.status !== 'active') return null;
-  if (!sameHash(state.tokenHash, hashSecret(secret))) return null;
-  return { kind: 'proxy', tenantId: tenantId.data, proxyId: proxyId.data };
+  if (state.status !== 'active' || tenant.state.status !== 'active') return null;
+  if (state.certificateSha256 !== certificateSha256) return null;
+  const { verifiesServer } = state;
+  const { staleMailRule } = tenant.state;
+  return { kind: 'proxy', tenantId, proxyId: target.id, staleMailRule, verifiesServer };
 };

@@ -1,117 +1,174 @@
 /**
- * `GET /proxy/v1/feed`: mail verdicts of one tenant for its EAS proxies, as endless NDJSON: everything first, then
- * every change as soon as it is projected. Called by api/main.ts; its other end is proxy/feed.ts.
+ * `GET /proxy/v1/feed`: mail verdicts of one tenant for its EAS proxies: everything first, then every change as soon as
+ * it is projected. Called by api/proxy/main.ts; its other end is proxy/feed.ts.
+ *
+ * An endless gzip of lines, each a batch of verdicts in JSON behind its signature (platform/signed-line.ts). A batch names
+ * the connection (`nonce`), its number in it and the position it follows, so that none can be left out, repeated or be of
+ * another time; docs/proxy-feed.md has every field.
  */
-import type { Request, Response } from 'express';
+import type { KeyObject } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
+import { publicHalf, signLine } from '../../platform/signed-line.ts';
 import type { ProjectionWaiter } from '../../projections/await.ts';
 import { type MailVerdictRow, mailVerdictsSince } from '../../projections/mail.ts';
-import { bearerToken, type ProxyCredential, streamCheckMs } from '../credentials.ts';
+import { streamCheckMs } from '../credentials.ts';
 import { followRows } from '../follow.ts';
-import { identifyProxy } from '../identify/proxy.ts';
+import { type IdentifiedProxy, identifyProxy } from '../identify/proxy.ts';
 import type { RouteDeclaration } from '../route.ts';
-import { type OpenStream, openStream } from '../stream.ts';
+import { openStream } from '../stream.ts';
+import { compressed } from './compress.ts';
 
 export interface ProxyFeedParts {
   readonly deps: Deps;
   readonly waiter: ProjectionWaiter;
   readonly stopping: AbortSignal;
+  readonly signingKey: KeyObject;
   /** Pause without news after which the position is sent; tests choose a shorter one. */
   readonly heartbeatMs?: number;
-  /** How often the credential is looked at again. */
+  /** How often the registration is looked at again besides whenever the log goes on. */
   readonly checkMs?: number;
 }
 
-/** Where it is, and what its caller needs. */
+/** Where it is on the listener for proxies, and what its caller needs. */
 export const proxyFeedRoute = {
   methods: ['GET'],
   path: '/proxy/v1/feed',
   access: 'proxy',
 } as const satisfies RouteDeclaration;
 
-/** The contract promises a line every 15 s. */
+/** The contract promises a batch every 15 s. */
 const defaultHeartbeatMs = 10_000;
 const rowsAtOnce = 500;
 /** A reason is one or a few sentences; the contract ends them here. */
-const longestReason = 4000;
+const longestReason = 1_000;
 
-const line = (value: object): string => `${JSON.stringify(value)}\n`;
+/** A verdict as it is sent: an array, for names would be half of it. */
+export const verdictRow = (row: MailVerdictRow) => [
+  row.deviceId,
+  row.easDeviceId,
+  row.userEmail,
+  row.access === 'allow' ? 1 : 0,
+  row.reason.slice(0, longestReason),
+  Number(row.changedPosition),
+];
 
-const verdictLine = ({ deviceId, easDeviceId, userEmail, access, reason, changedPosition }: MailVerdictRow) =>
-  line({
-    kind: 'verdict',
-    deviceId,
-    easDeviceId,
-    userEmail,
-    access,
-    reason: reason.slice(0, longestReason),
-    position: changedPosition.toString(),
-  });
-
-const positionLine = (position: bigint): string =>
-  line({ kind: 'position', position: (position < 0n ? 0n : position).toString() });
-
-/** The position after which the proxy knows nothing yet; undefined when it asks for a snapshot. */
-const afterOf = (req: Request): bigint | undefined => {
-  const { after } = req.query;
-  if (after === undefined) return undefined;
-  if (typeof after !== 'string' || !/^\d{1,19}$/.test(after))
+/** What a proxy asks for: `after` is undefined when it knows nothing yet. */
+const wishOf = (req: IncomingMessage): { after: bigint | undefined; nonce: string } => {
+  const query = new URL(req.url ?? '', 'https://muster').searchParams;
+  const [after, nonce] = [query.get('after'), query.get('nonce')];
+  if (after !== null && !/^\d{1,19}$/.test(after))
     throw new MusterError('invalid-input', 'is not a position', { field: 'after' });
-  return BigInt(after);
+  if (nonce === null || !/^[\w-]{16,64}$/.test(nonce))
+    throw new MusterError('invalid-input', 'must be 16 to 64 characters of base64url', { field: 'nonce' });
+  return { after: after === null ? undefined : BigInt(after), nonce };
 };
 
-/** Whether what the proxy knows belongs to this log: a position that it has not reached is another log's. */
-const resumable = async (deps: Deps, after: bigint | undefined): Promise<boolean> =>
-  after !== undefined && after <= (await deps.store.lastPosition());
+const notNegative = (position: bigint): string => (position < 0n ? 0n : position).toString();
 
-/** Sends every verdict there is, and where that leaves the proxy. */
-const sendSnapshot = async (deps: Deps, { tenantId }: ProxyCredential, stream: OpenStream) => {
-  await stream.write(line({ kind: 'snapshot' }));
+/** Numbers and signs the batches of one connection. */
+const openBatches = (
+  { deps, signingKey }: ProxyFeedParts,
+  nonce: string,
+  current: () => IdentifiedProxy,
+  write: (text: string) => Promise<void>,
+) => {
+  let seq = 0;
+  return (batch: {
+    readonly from: bigint | null;
+    readonly position: bigint;
+    readonly rows: readonly MailVerdictRow[];
+    readonly snapshot?: 'part' | 'last';
+    readonly reset?: boolean;
+  }): Promise<void> => {
+    const { from, position, rows, ...rest } = batch;
+    const { tenantId, staleMailRule } = current();
+    const text = JSON.stringify({
+      tenantId,
+      nonce,
+      seq,
+      from: from === null ? null : notNegative(from),
+      position: notNegative(position),
+      at: deps.clock(),
+      staleRule: staleMailRule,
+      ...rest,
+      verdicts: rows.map(verdictRow),
+    });
+    seq += 1;
+    return write(`${signLine(signingKey, text)}\n`);
+  };
+};
+
+type Send = ReturnType<typeof openBatches>;
+
+/** Sends every verdict there is; answers the position that leaves the proxy at. */
+const sendSnapshot = async (
+  { deps }: ProxyFeedParts,
+  { tenantId }: IdentifiedProxy,
+  send: Send,
+  reset: boolean,
+  signal: AbortSignal,
+): Promise<bigint> => {
   let position = -1n;
-  while (!stream.signal.aborted) {
+  while (!signal.aborted) {
     const rows = await mailVerdictsSince(deps.sql, tenantId, position, rowsAtOnce);
-    if (rows.length === 0) break;
     position = rows.at(-1)?.changedPosition ?? position;
-    await stream.write(rows.map(verdictLine).join(''));
+    const snapshot = rows.length < rowsAtOnce ? 'last' : 'part';
+    await send({ from: null, position, rows, snapshot, ...(reset ? { reset } : {}) });
+    if (snapshot === 'last') break;
   }
   return position;
 };
 
-const sameProxy = (a: ProxyCredential, b: ProxyCredential | null): boolean =>
-  b !== null && a.tenantId === b.tenantId && a.proxyId === b.proxyId;
-
-/** The handler. The tenant is the credential's: nothing in the request can name another. */
-export const proxyFeed =
-  ({ deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = streamCheckMs }: ProxyFeedParts) =>
-  async (req: Request, res: Response): Promise<void> => {
-    const token = bearerToken(req);
-    const credential = await identifyProxy(deps, token);
-    if (!credential) throw new MusterError('unauthenticated', 'a proxy token is needed');
-    const { tenantId, proxyId } = credential;
-    const after = afterOf(req);
-    const resumes = await resumable(deps, after);
-    const stream = openStream(res, 'application/x-ndjson', stopping);
-    deps.log.info({ tenantId, proxyId, resumes }, 'proxy follows its feed');
-    try {
-      const from = resumes && after !== undefined ? after : await sendSnapshot(deps, credential, stream);
-      await stream.write(positionLine(from));
-      for await (const { rows, position } of followRows<MailVerdictRow>({
-        waiter,
-        read: (since) => mailVerdictsSince(deps.sql, tenantId, since, rowsAtOnce),
-        positionOf: (row) => row.changedPosition,
-        after: from,
-        allowed: async () => sameProxy(credential, await identifyProxy(deps, token)),
-        checkMs,
-        heartbeatMs,
-        signal: stream.signal,
-      })) {
-        await stream.write(rows.map(verdictLine).join('') + positionLine(position));
-      }
-    } catch (err) {
-      deps.log.warn({ err, tenantId, proxyId }, 'the feed of a proxy broke');
-    } finally {
-      stream.end();
-      deps.log.info({ tenantId, proxyId }, 'proxy left its feed');
+/** Serves the feed to an identified proxy until either side leaves or the registration ends. */
+export const serveFeed = async (
+  parts: ProxyFeedParts,
+  proxy: IdentifiedProxy,
+  certificateSha256: string,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<void> => {
+  const { deps, waiter, stopping, heartbeatMs = defaultHeartbeatMs, checkMs = streamCheckMs } = parts;
+  const { after, nonce } = wishOf(req);
+  const { tenantId, proxyId } = proxy;
+  let current = proxy;
+  // A position that the log has not reached is of another log: a backup was restored, and all begins anew.
+  const reset = after !== undefined && after > (await deps.store.lastPosition());
+  res.setHeader('content-encoding', 'gzip');
+  res.setHeader('x-muster-feed-key', publicHalf(parts.signingKey));
+  const stream = openStream(res, 'application/x-ndjson', stopping);
+  const { write, close } = compressed(stream);
+  const send = openBatches(parts, nonce, () => current, write);
+  deps.log.info({ tenantId, proxyId, after: after?.toString() ?? null, reset }, 'proxy follows its feed');
+  try {
+    let from = after ?? -1n;
+    if (after === undefined || reset) from = await sendSnapshot(parts, proxy, send, reset, stream.signal);
+    else await send({ from, position: from, rows: [] });
+    for await (const { rows, position } of followRows<MailVerdictRow>({
+      waiter,
+      read: (since) => mailVerdictsSince(deps.sql, tenantId, since, rowsAtOnce),
+      positionOf: (row) => row.changedPosition,
+      after: from,
+      allowed: async () => {
+        const found = await identifyProxy(deps, certificateSha256);
+        if (found?.proxyId !== proxyId || found.tenantId !== tenantId) return false;
+        current = found;
+        return true;
+      },
+      checkMs,
+      checkOnAdvance: true,
+      heartbeatMs,
+      signal: stream.signal,
+    })) {
+      await send({ from, position, rows });
+      from = position;
     }
-  };
+  } catch (err) {
+    deps.log.warn({ err, tenantId, proxyId }, 'the feed of a proxy broke');
+  } finally {
+    close();
+    stream.end();
+    deps.log.info({ tenantId, proxyId }, 'proxy left its feed');
+  }
+};

@@ -1,18 +1,18 @@
 /**
  * `POST /proxy/v1/status`: a proxy tells how it is and whom it refused. Its state replaces the one before; refusals
- * become events, already counted together by the proxy. Called by api/app.ts; its other end is proxy/report.ts.
+ * become events, already counted together by the proxy. Called by api/proxy/main.ts; its other end is proxy/report.ts.
  */
-import express, { type RequestHandler } from 'express';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { type MailDenial, mailDenial } from '../../domain/access/access.ts';
 import { accessDecider } from '../../domain/access/decide.ts';
 import { isoTime } from '../../platform/clock.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { MusterError } from '../../platform/errors.ts';
-import { bearerToken } from '../credentials.ts';
-import { identifyProxy } from '../identify/proxy.ts';
+import type { IdentifiedProxy } from '../identify/proxy.ts';
 import type { RouteDeclaration } from '../route.ts';
 import { proxyState, saveProxyState } from '../vault/proxy-states.ts';
+import { readBody } from './body.ts';
 
 export const proxyStatusRoute = {
   methods: ['POST'],
@@ -51,32 +51,23 @@ const reportOf = (body: unknown): Report => {
   throw new MusterError('invalid-input', issue?.message ?? '', { field: issue?.path.join('.') ?? '' });
 };
 
-/** The handlers: who it is, then the body, then what to do with it. */
-export const proxyStatus = (
-  deps: Pick<Deps, 'handler' | 'sql' | 'clock'>,
-): readonly [RequestHandler, RequestHandler, RequestHandler] => [
-  async (req, res, next) => {
-    const credential = await identifyProxy(deps, bearerToken(req));
-    if (!credential) throw new MusterError('unauthenticated', 'a proxy token is needed');
-    res.locals['proxy'] = credential;
-    next();
-  },
-  express.json({ limit: bodyBytes }),
-  async (req, res) => {
-    const { tenantId, proxyId } = res.locals['proxy'] as NonNullable<
-      Awaited<ReturnType<typeof identifyProxy>>
-    >;
-    const { reportId, state, denials, others } = reportOf(req.body);
-    const now = deps.clock();
-    await saveProxyState(deps.sql, { tenantId, proxyId }, state, now);
-    if (denials.length > 0 || others > 0) {
-      await deps.handler.handle(
-        accessDecider,
-        { tenantId, id: proxyId },
-        { type: 'RecordMailDenials', denials, others, now: isoTime(now), reportId },
-        { actor: { kind: 'proxy', id: proxyId }, commandId: reportId },
-      );
-    }
-    res.status(204).end();
-  },
-];
+/** Keeps what an identified proxy reports; answers 204. */
+export const takeReport = async (
+  { handler, sql, clock }: Pick<Deps, 'handler' | 'sql' | 'clock'>,
+  { tenantId, proxyId }: IdentifiedProxy,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<void> => {
+  const { reportId, state, denials, others } = reportOf(await readBody(req, bodyBytes));
+  const now = clock();
+  await saveProxyState(sql, { tenantId, proxyId }, state, now);
+  if (denials.length > 0 || others > 0) {
+    await handler.handle(
+      accessDecider,
+      { tenantId, id: proxyId },
+      { type: 'RecordMailDenials', denials, others, now: isoTime(now), reportId },
+      { actor: { kind: 'proxy', id: proxyId }, commandId: reportId },
+    );
+  }
+  res.writeHead(204).end();
+};

@@ -10,6 +10,7 @@ import type { DeviceId, TenantId } from '../../domain/ids.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { complianceInForce } from '../../platform/compliance-in-force.ts';
+import { MusterError } from '../../platform/errors.ts';
 import type { Handler } from '../../platform/handle.ts';
 import { hashSecret, newId, newSecret, newUuid } from '../../platform/new-id.ts';
 
@@ -36,7 +37,17 @@ const say = async <State, Command, Event extends { readonly type: string; readon
   command: Command | ((now: string) => Command),
 ): Promise<void> => {
   const cause = { actor: { kind: 'system', id: 'bench' }, commandId: newUuid() } as const;
-  const handled = await handler.handle(decider, target, command, cause);
+  const attempt = async (): Promise<unknown> => {
+    try {
+      return await handler.handle(decider, target, command, cause);
+    } catch (error) {
+      // Said again under the same id, it takes effect once: as any caller does who cannot know what became of it.
+      if (!(error instanceof MusterError) || !error.retryable) throw error;
+      console.log(`  repeated: ${error.message}`);
+      return attempt();
+    }
+  };
+  const handled = await attempt();
   if (isRefusal(handled)) throw new Error(`seeding was refused: ${JSON.stringify(handled)}`);
 };
 
@@ -61,13 +72,14 @@ const makeTenant = async (handler: Handler, index: number): Promise<TenantId> =>
 /** An enrolled device's token. */
 const makeDevice = async (handler: Handler, tenantId: TenantId, index: number): Promise<string> => {
   const deviceId: DeviceId = newId('dev');
+  const enrolmentId = newId('enr');
   const secret = newSecret();
   const compliance = await complianceInForce(handler, tenantId, null, Number.POSITIVE_INFINITY);
   await say(handler, deviceDecider, { tenantId, id: deviceId }, (now) => ({
     type: 'EnrolDevice' as const,
     now,
     compliance,
-    enrolmentId: newId('enr'),
+    enrolmentId,
     requestId: `seed ${index}`,
     tokenHash: hashSecret(secret),
     name: `Device ${index}`,

@@ -24,8 +24,8 @@ export interface Stage {
   readonly tenantId: string;
   readonly store: EventStore;
   readonly say: Narrator;
-  /** Starts `muster proxy` with that credential; answers its address. */
-  startProxy(token: string): Promise<string>;
+  /** Starts `muster proxy` once its certificate is registered; answers its address. */
+  startProxy(register: (certificatePem: string) => Promise<unknown>): Promise<string>;
   /** Requests that reached the mail server. */
   readonly mailReached: readonly string[];
 }
@@ -180,7 +180,9 @@ export const play = async (stage: Stage): Promise<void> => {
   say.step(
     'The EAS proxy is registered and started: a process of its own, between phones and the mail server.',
   );
-  const proxyUrl = await stage.startProxy(await registerProxy(admin, 'Contoso mail gate'));
+  const proxyUrl = await stage.startProxy((certificate) =>
+    registerProxy(admin, 'Contoso mail gate', certificate),
+  );
   say.fact(`phones use ${proxyUrl}; the mail server stays behind it`);
   say.step('Three devices enrol with one-time codes and check in.');
   const played = await enrolAll(stage);

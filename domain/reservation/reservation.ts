@@ -1,6 +1,7 @@
 /**
- * Facts and state of a reservation: a value that must be unique (a tenant's short name, an account's or a user's e-mail) is
- * held by one owner. The stream's id is a digest of kind and value, so two reservations of one value meet there.
+ * Facts and state of a reservation: a value that must be unique (a tenant's short name, an account's or a user's e-mail, the
+ * certificate of a proxy) is held by one owner. The stream's id is a digest of kind and value, so two reservations of one
+ * value meet there.
  * Decided by decide.ts beside this file.
  */
 import { z } from 'zod';
@@ -14,6 +15,7 @@ export const reservedKind = z.enum([
   'user-email',
   'account-identity',
   'user-identity',
+  'proxy-certificate',
 ]);
 export type ReservedKind = z.infer<typeof reservedKind>;
 

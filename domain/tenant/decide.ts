@@ -15,6 +15,7 @@ import {
   evolveTenant,
   initialTenant,
   type Privacy,
+  type StaleMailRule,
   type SupportLevel,
   type TenantEvent,
   type TenantKind,
@@ -38,6 +39,7 @@ export type TenantCommand =
   | { readonly type: 'SuspendTenant'; readonly reason: string }
   | { readonly type: 'ReactivateTenant' }
   | { readonly type: 'AssignTenantCompliancePolicy'; readonly compliancePolicyId: CompliancePolicyId }
+  | { readonly type: 'ChooseStaleMailRule'; readonly staleMailRule: StaleMailRule }
   | { readonly type: 'ConfigureTenant'; readonly changes: TenantChanges }
   /** `confirmation` is what the operator typed: the short name. */
   | {
@@ -165,6 +167,10 @@ export const decideTenant = (command: TenantCommand, state: TenantState): Decisi
       return [
         { type: 'TenantCompliancePolicyAssigned', data: { compliancePolicyId: command.compliancePolicyId } },
       ];
+    case 'ChooseStaleMailRule':
+      return state.staleMailRule === command.staleMailRule
+        ? []
+        : [{ type: 'TenantStaleMailRuleChosen', data: { staleMailRule: command.staleMailRule } }];
     case 'ConfigureTenant':
       return configure(command.changes, state);
     case 'RecordTenantErased': {
@@ -188,7 +194,7 @@ export const decideTenant = (command: TenantCommand, state: TenantState): Decisi
 
 export const tenantDecider: Decider<TenantState, TenantCommand, TenantEvent> = {
   events: tenantEvents,
-  stateVersion: 2,
+  stateVersion: 3,
   initial: initialTenant,
   evolve: evolveTenant,
   decide: decideTenant,

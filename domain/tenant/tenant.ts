@@ -48,6 +48,13 @@ export type Directory = z.infer<typeof directory>;
 export const supportLevel = z.enum(['read', 'change']);
 export type SupportLevel = z.infer<typeof supportLevel>;
 
+/**
+ * What a tenant's EAS proxies do once their verdicts are older than they may be: refuse everybody, or go on with the last
+ * verdicts they know.
+ */
+export const staleMailRule = z.enum(['deny', 'allow-known']);
+export type StaleMailRule = z.infer<typeof staleMailRule>;
+
 /** SHA-256, hex, of the content of each item of a template as it was deployed, by the item's key. */
 export const deployedItems = z.record(z.string().max(60), z.string().regex(/^[0-9a-f]{64}$/));
 export type DeployedItems = Readonly<Record<string, string>>;
@@ -69,6 +76,7 @@ export const tenantEvents = defineEvents('tenant', {
   TenantPlatformsChosen: z.strictObject({ platforms: chosenPlatforms }),
   TenantPrivacyChosen: z.strictObject({ privacy }),
   TenantDirectoryChosen: z.strictObject({ directory }),
+  TenantStaleMailRuleChosen: z.strictObject({ staleMailRule }),
   TenantDeletionRequested: z.strictObject({ requestedBy: accountId, purgeAfter: time }),
   TenantDeletionCancelled: z.strictObject({}),
   TenantPurgeBegun: z.strictObject({}),
@@ -114,6 +122,7 @@ export type TenantState =
       readonly platforms: readonly Platform[];
       readonly privacy: Privacy;
       readonly directory: Directory;
+      readonly staleMailRule: StaleMailRule;
       /** Whether it was suspended before its deletion was requested. */
       readonly suspended: boolean;
       readonly deletion: Deletion | null;
@@ -136,6 +145,7 @@ export const tenantDefaults = {
   platforms: [...allPlatforms],
   privacy: { userMayLocate: true, administratorMayLocate: true, showApps: true },
   directory: 'none',
+  staleMailRule: 'deny',
 } as const satisfies Partial<ExistingTenant>;
 
 const founded = (data: { name: string; slug: string; kind: TenantKind }): ExistingTenant => ({
@@ -173,6 +183,8 @@ export const evolveTenant = (state: TenantState, { type, data }: Fact<TenantEven
       return { ...state, privacy: data.privacy };
     case 'TenantDirectoryChosen':
       return { ...state, directory: data.directory };
+    case 'TenantStaleMailRuleChosen':
+      return { ...state, staleMailRule: data.staleMailRule };
     case 'TenantDeletionRequested':
       return { ...state, status: 'deleted', deletion: { ...data, begun: false }, support: null };
     case 'TenantDeletionCancelled':

@@ -5,9 +5,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { MusterError } from '../../platform/errors.ts';
 import type { Logger } from '../../platform/log.ts';
+import { moduleArgs } from '../../platform/module-args.ts';
 import type { DiskConfig } from './disk.ts';
 
 /** A supervised event store. */
@@ -32,8 +32,6 @@ interface Child {
   readonly ended: Promise<string>;
 }
 
-const childFile = fileURLToPath(new URL('./child.ts', import.meta.url));
-
 /** What a child is started with; `port` 0 takes any free one. */
 export interface ChildConfig {
   readonly port: number;
@@ -45,9 +43,7 @@ const spawnChild = async ({ port, databaseUrl, disk }: ChildConfig, log: Logger)
   const args = [
     // Appends are short-lived garbage; with V8's default of 16 MiB much of it is copied before it dies.
     '--max-semi-space-size=32',
-    '--import',
-    import.meta.resolve('tsx'),
-    childFile,
+    ...moduleArgs('./child', import.meta.url),
     '--port',
     String(port),
     '--level',

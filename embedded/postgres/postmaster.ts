@@ -48,7 +48,8 @@ const settings = (cluster: Cluster, port: number): string[] => [
         `unix_socket_directories=${cluster.socketDir}`,
         'unix_socket_permissions=0700',
       ]),
-  'max_connections=100',
+  // A Muster at rest holds about 70 (queues and their workers make most); commands and a second process need room.
+  'max_connections=300',
   'shared_buffers=128MB',
   'max_wal_size=1GB',
   'wal_level=replica',

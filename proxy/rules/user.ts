@@ -2,16 +2,17 @@
  * Rule: a device is served to its own user only. A device id is no secret, so the id alone would let anybody with a
  * password claim a managed device. Called by decide.ts.
  */
-import { isSameUser } from '../credential.ts';
+import { type Credential, isSameUser } from '../credential.ts';
 import type { Question, Rule } from '../question.ts';
 import type { Verdict } from '../table.ts';
 
+/** True when the device belongs to the credential's user. */
+export const isOf = ({ user: name }: Credential, { userEmail }: Verdict): boolean =>
+  name !== null && userEmail !== null && isSameUser(name, userEmail);
+
 /** The devices under the request's id that belong to the credential's user. */
 export const ownDevices = ({ credential, devices }: Question): readonly Verdict[] =>
-  devices.filter(
-    (device) =>
-      credential.user !== null && device.userEmail !== null && isSameUser(credential.user, device.userEmail),
-  );
+  devices.filter((device) => isOf(credential, device));
 
 export const user: Rule = {
   name: 'user',

@@ -3,8 +3,8 @@
  * first steps pass, judged by the body since `Cmd` proves nothing, for users with a device that may have mail. Called by
  * decide.ts.
  */
-import { isSameUser } from '../credential.ts';
 import { type Rule, requestOf } from '../question.ts';
+import { allowedDevices } from './account.ts';
 
 /** The placeholder id, canonical. */
 export const placeholderId = 'VALIDATE';
@@ -23,12 +23,7 @@ export const validate: Rule = {
         question.bodyCommand === request.command);
     if (!isFirstStep)
       return { allow: false, reason: 'DeviceId=validate may only provision and list folders' };
-    const user = question.credential.user ?? '';
-    const own = question.devicesOfUser.some(
-      (device) =>
-        device.access === 'allow' && device.userEmail !== null && isSameUser(user, device.userEmail),
-    );
-    return own
+    return allowedDevices(question).length > 0
       ? { allow: true, reason: 'account set-up of a user who has a device that may have mail' }
       : { allow: false, reason: 'account set-up of a user who has no device that may have mail' };
   },

@@ -9,10 +9,13 @@ import { ownDevices } from './user.ts';
 /** Newest first; of two at the same position the one that denies. */
 const byAge = (a: Verdict, b: Verdict): number => b.position - a.position || (a.access === 'deny' ? -1 : 1);
 
+/** The verdict that counts of several. */
+export const newest = (verdicts: readonly Verdict[]): Verdict | undefined => [...verdicts].sort(byAge)[0];
+
 export const verdict: Rule = {
   name: 'verdict',
   judge: (question) => {
-    const [newest] = [...ownDevices(question)].sort(byAge);
-    return newest === undefined ? null : { allow: newest.access === 'allow', reason: newest.reason };
+    const own = newest(ownDevices(question));
+    return own === undefined ? null : { allow: own.access === 'allow', reason: own.reason };
   },
 };

@@ -11,6 +11,7 @@ import { isOperatorPermission, type Permission, permissionNames } from '../../do
 import { type Role, roles } from '../../domain/account/roles.ts';
 import type { AccountId, TenantId, UserId } from '../../domain/ids.ts';
 import { systemClock } from '../../platform/clock.ts';
+import type { KeyPairPem } from '../../platform/pki.ts';
 import type { ApiStage, TenantStage } from './stage.ts';
 import type { World } from './world.ts';
 
@@ -84,11 +85,20 @@ export const makeKey = async (
   return { apiKeyId: made.apiKey.id, token: made.token };
 };
 
+/** How a caller connects to the listener for proxies: with its certificate, or as anybody without one. */
+export const proxyTls = (
+  { api }: Pick<ApiStage, 'api'>,
+  identity?: KeyPairPem,
+): { ca: string; cert?: string; key?: string } => ({
+  ca: api.proxyFeed?.authorityPem ?? '',
+  ...(identity === undefined ? {} : { cert: identity.certificate, key: identity.key }),
+});
+
 /** Tokens of everybody; nobody has none. The operator is of the operator tenant. */
 export const castOf = async (
   stage: ApiStage,
   tenant: TenantStage,
-  world: Pick<World, 'userId' | 'deviceToken' | 'proxyToken'>,
+  world: Pick<World, 'userId' | 'deviceToken'>,
 ): Promise<ReadonlyMap<Caller, string | undefined>> => {
   const { viewer } = await stage.operator.query('{ viewer { tenantId } }');
   const headquarters = { tenantId: viewer.tenantId, client: stage.operator, slug: 'operator' };
@@ -106,7 +116,8 @@ export const castOf = async (
     ['narrow-key', (await makeKey(tenant, keyPermissions['narrow-key'])).token],
     ['user', portal.token],
     ['device', world.deviceToken],
-    ['proxy', world.proxyToken],
+    // It has a certificate, and that counts on the listener for proxies alone: proxyTls.
+    ['proxy', undefined],
   ]);
   for (const role of roleNames) {
     const { token } = await hire(stage, role === 'operator' ? headquarters : tenant, role, role);

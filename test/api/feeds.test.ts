@@ -2,12 +2,27 @@
  * The feeds of EAS proxies and integrators: snapshot, changes, resumption, and whose they are.
  */
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openReceiver } from '../../proxy/receive.ts';
-import { type KnownVerdicts, openTable } from '../../proxy/table.ts';
+import { Agent } from 'undici';
+import { credentialMaxAgeMs, streamCheckMs } from '../../api/credentials.ts';
+import { type FeedInfo, type RunningFeed, startFeed } from '../../api/proxy/main.ts';
+import type { KeyPairPem } from '../../platform/pki.ts';
+import { openSeal } from '../../platform/seal.ts';
+import { openSealedSecrets } from '../../platform/sealed-secrets.ts';
+import { openProjectionWaiter } from '../../projections/await.ts';
+import { openAsk } from '../../proxy/ask.ts';
+import { followFeed } from '../../proxy/feed.ts';
+import { openServerKey } from '../../proxy/server-key.ts';
+import { type KnownVerdicts, nothingKnown, openTable } from '../../proxy/table.ts';
+import { openConnector } from '../../proxy/trust.ts';
+import { recordingLog } from '../proxy/stage.ts';
 import { openReading, type Reading } from './lines.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, syncDevice, type World } from './world.ts';
+import { enrolDevice, makeProxyIdentity, makeWorld, syncDevice, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -24,152 +39,251 @@ before(async () => {
 });
 after(() => stage.stop());
 
-const follow = (token: string, after?: string): Promise<Reading> =>
-  openReading(`${stage.api.url}/proxy/v1/feed${after === undefined ? '' : `?after=${after}`}`, {
-    headers: { authorization: `Bearer ${token}` },
-  });
+const feedOf = () => stage.api.proxyFeed as FeedInfo;
 
-/** Lines up to and including the next position line. */
-const batch = async (feed: Reading): Promise<Json[]> => {
-  const lines: Json[] = [];
-  for (;;) {
-    const text = await feed.next();
-    assert.ok(text !== undefined, 'the feed ended');
-    const line = JSON.parse(text);
-    lines.push(line);
-    if (line.kind === 'position') return lines;
-  }
+/** An instance of the real proxy's feed: its table, and how to end it; `known` is what an earlier one left. */
+const follow = async (
+  identity: KeyPairPem,
+  { known = nothingKnown(), server = feedOf() }: { known?: KnownVerdicts; server?: FeedInfo } = {},
+) => {
+  const folder = mkdtempSync(join(tmpdir(), 'muster-feed-'));
+  const events = new EventEmitter();
+  const recorded = recordingLog();
+  const agent = new Agent({ bodyTimeout: 0, connect: openConnector({ pin: server.pin }, identity) });
+  const serverKey = openServerKey(folder);
+  let snapshots = 0;
+  const feed = followFeed({
+    known,
+    serverKey,
+    agent,
+    clock: Date.now,
+    log: recorded.log,
+    serverUrl: new URL(server.url),
+    verifiesServer: true,
+    wantsSnapshot: () => false,
+    journal: {
+      begin: () => {
+        snapshots += 1;
+      },
+      part: () => {},
+      follow: () => events.emit('news'),
+      completed: () => events.emit('news'),
+    },
+    onVerdicts: () => events.emit('news'),
+    timing: { firstRetryMs: 10, lastRetryMs: 20, revokedRetryMs: 20 },
+  });
+  const until = async (matches: () => boolean): Promise<void> => {
+    while (!matches()) await once(events, 'news');
+  };
+  const close = async () => {
+    await feed.stop();
+    await agent.destroy();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { known, until, close, recorded, serverKey, agent, snapshots: () => snapshots };
 };
 
 const setMail = (tenant: TenantStage, deviceId: string, access: string) =>
   tenant.client.mutate('setMailAccess', { deviceId, access }, 'DevicePayload', 'position');
 
-test('a proxy gets everything of its own tenant first, then every change', async () => {
-  const feed = await follow(world.proxyToken);
-  try {
-    assert.equal(feed.status, 200);
-    assert.equal(feed.headers['content-type'], 'application/x-ndjson');
-    const [first, verdict, position, ...rest] = await batch(feed);
-    assert.deepEqual(rest, []);
-    assert.deepEqual(first, { kind: 'snapshot' });
-    assert.deepEqual(
-      { ...verdict, reason: '', position: '' },
-      {
-        kind: 'verdict',
-        deviceId: world.deviceId,
-        easDeviceId: 'EAS1',
-        userEmail: 'ann@acme.example',
-        access: 'allow',
-        reason: '',
-        position: '',
-      },
-    );
-    assert.deepEqual(position, { kind: 'position', position: verdict.position });
-    const { position: changedAt } = await setMail(acme, world.deviceId, 'DENY');
-    const [changed, reached] = await batch(feed);
-    assert.equal(changed.access, 'deny');
-    assert.equal(changed.reason, 'An administrator denies mail to this device.');
-    assert.deepEqual([changed.position, reached.position], [changedAt, changedAt]);
-    await setMail(other, otherWorld.deviceId, 'DENY');
-    await setMail(acme, world.deviceId, 'AUTO');
-    const [next] = await batch(feed);
-    assert.deepEqual([next.deviceId, next.access], [world.deviceId, 'allow'], 'nothing of another tenant');
-  } finally {
-    feed.close();
-  }
-});
-
-test('the proxy’s own receiver takes what the feed sends', async () => {
-  const known: KnownVerdicts = { table: openTable(), position: null, contactAt: null, connected: true };
-  const receive = openReceiver({
-    known,
-    clock: () => 1,
-    onVerdicts: () => {},
-    onContact: () => {},
-  });
-  const feed = await follow(world.proxyToken);
-  try {
-    for (const line of await batch(feed)) receive(JSON.stringify(line));
-    assert.match(known.position ?? '', /^\d+$/);
-  } finally {
-    feed.close();
-  }
-});
-
-test('a proxy that resumes gets only what it missed', async () => {
-  const feed = await follow(world.proxyToken);
-  const before = (await batch(feed)).at(-1).position;
-  feed.close();
-  const { position: missed } = await setMail(acme, world.deviceId, 'ALLOW');
-  const resumed = await follow(world.proxyToken, before);
-  assert.deepEqual(await batch(resumed), [{ kind: 'position', position: before }]);
-  const [line, ...rest] = await batch(resumed);
-  assert.deepEqual([line.kind, line.access, line.position], ['verdict', 'allow', missed]);
-  assert.deepEqual(rest, [{ kind: 'position', position: missed }]);
-  resumed.close();
-  const current = await follow(world.proxyToken, missed);
-  assert.deepEqual(await batch(current), [{ kind: 'position', position: missed }]);
-  current.close();
-});
-
-test('a position that this log never reached gets a snapshot', async () => {
-  const feed = await follow(world.proxyToken, '9'.repeat(18));
-  assert.deepEqual((await batch(feed))[0], { kind: 'snapshot' });
-  feed.close();
-});
-
-test('what is no position is refused, and what is no proxy token', async () => {
-  const refused = async (token: string | undefined, query = '') => {
-    const response = await fetch(`${stage.api.url}/proxy/v1/feed${query}`, {
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-    });
-    const body = (await response.json()) as Json;
-    return [response.status, body.type, body.field];
-  };
-  for (const after of ['x', '-1', '1.5', '1&after=2', '9'.repeat(30), '%00'])
-    assert.deepEqual(await refused(world.proxyToken, `?after=${after}`), [
-      422,
-      '/errors#invalid-input',
-      'after',
-    ]);
-  const [kind, , proxyId, secret] = world.proxyToken.split('.');
-  const forged = [
-    undefined,
-    'x',
-    acme.client.token,
-    world.deviceToken,
-    `${kind}.${other.tenantId}.${proxyId}.${secret}`,
-    `${kind}.${acme.tenantId}.${otherWorld.proxyId}.${secret}`,
-    `${world.proxyToken}x`,
-    `${kind}.${acme.tenantId}.${proxyId}.`,
-  ];
-  for (const token of forged)
-    assert.deepEqual(await refused(token), [401, '/errors#unauthenticated', undefined], token);
-});
-
-test('a revoked or replaced token ends its feed', { timeout: 60_000 }, async () => {
-  const made = await acme.client.mutate(
+test('a proxy gets everything of its own tenant first, then every change, at every proxy', async () => {
+  const second = makeProxyIdentity();
+  await acme.client.mutate(
     'registerProxy',
-    { name: 'Second' },
-    'ProxyTokenPayload',
-    'token proxy { id }',
+    { name: 'Two', certificatePem: second.certificate },
+    'ProxyPayload',
+    'pending',
   );
-  const feed = await follow(made.token);
-  await batch(feed);
-  await acme.client.mutate('revokeProxy', { proxyId: made.proxy.id }, 'ProxyPayload', 'proxy { status }');
-  while ((await feed.next()) !== undefined);
-  assert.equal((await follow(made.token)).status, 401);
-  const replaced = await acme.client.mutate(
-    'replaceProxyToken',
-    { proxyId: made.proxy.id },
-    'ProxyTokenPayload',
-    'token proxy { status }',
+  const feeds = await Promise.all([
+    follow(world.proxyIdentity),
+    follow(second),
+    follow(otherWorld.proxyIdentity),
+  ]);
+  const [one, two, theirs] = feeds as [Followed, Followed, Followed];
+  type Followed = Awaited<ReturnType<typeof follow>>;
+  const access = ({ known }: Followed) =>
+    known.table.find(['EAS1']).map((found) => [found.deviceId, found.access]);
+  try {
+    await Promise.all(feeds.map((feed) => feed.until(() => feed.known.position !== null)));
+    assert.deepEqual([access(one), access(two)], [[[world.deviceId, 'allow']], [[world.deviceId, 'allow']]]);
+    assert.deepEqual(access(theirs), [[otherWorld.deviceId, 'allow']]);
+    const { position } = await setMail(acme, world.deviceId, 'DENY');
+    await Promise.all([one, two].map((feed) => feed.until(() => feed.known.position === position)));
+    assert.deepEqual([access(one), access(two)], [[[world.deviceId, 'deny']], [[world.deviceId, 'deny']]]);
+    assert.deepEqual(access(theirs), [[otherWorld.deviceId, 'allow']]);
+    await setMail(acme, world.deviceId, 'AUTO');
+  } finally {
+    await Promise.all(feeds.map((feed) => feed.close()));
+  }
+});
+
+test('after a gap a proxy gets what it missed and no snapshot', async () => {
+  const first = await follow(world.proxyIdentity);
+  await first.until(() => first.known.position !== null);
+  await first.close();
+  assert.equal(first.snapshots(), 1);
+  const { position } = await setMail(acme, world.deviceId, 'DENY');
+  const second = await follow(world.proxyIdentity, { known: first.known });
+  try {
+    await second.until(() => second.known.position === position);
+    assert.equal(second.known.table.find(['EAS1'])[0]?.access, 'deny');
+    assert.equal(second.snapshots(), 0);
+  } finally {
+    await second.close();
+    await setMail(acme, world.deviceId, 'AUTO');
+  }
+});
+
+/** How the proxy asks, over what follow() opened. */
+const askerOf = (feed: Awaited<ReturnType<typeof follow>>) =>
+  openAsk({
+    ...feed,
+    serverUrl: new URL(feedOf().url),
+    clock: Date.now,
+    log: feed.recorded.log,
+    onVerdicts: () => {},
+  });
+const who = { user: 'ann', address: '::1' };
+
+test('a phone that enrolled a moment ago is known to whoever asks, though no feed has told', async () => {
+  const feed = await follow(world.proxyIdentity);
+  try {
+    await feed.until(() => feed.known.position !== null);
+    // What was known before is all that the feed ever tells.
+    const asker = askerOf({ ...feed, known: { ...feed.known, table: openTable() } });
+    const { code } = await acme.client.mutate(
+      'createEnrolment',
+      { userEmail: 'ann@acme.example', platform: 'ANDROID' },
+      'CreateEnrolmentPayload',
+      'code',
+    );
+    const inventory = { osVersion: '15', easDeviceId: 'JUSTNOW', rooted: false };
+    await enrolDevice(stage, code, { inventory });
+    assert.equal(await asker(['JUSTNOW'], who), true);
+  } finally {
+    await feed.close();
+  }
+});
+
+test('a device that the table lacks is told when asked for, to its own tenant alone', async () => {
+  const [mine, theirs] = await Promise.all([follow(world.proxyIdentity), follow(otherWorld.proxyIdentity)]);
+  try {
+    for (const [feed, deviceId] of [
+      [mine, world.deviceId],
+      [theirs, otherWorld.deviceId],
+    ] as const) {
+      await feed.until(() => feed.known.position !== null);
+      feed.known.table.remove(deviceId);
+      const ask = askerOf(feed);
+      assert.equal(await ask(['EAS1'], who), true);
+      assert.deepEqual(
+        feed.known.table.find(['EAS1']).map((found) => found.deviceId),
+        [deviceId],
+      );
+      assert.equal(await ask(['NONE'], who), false);
+    }
+  } finally {
+    await Promise.all([mine.close(), theirs.close()]);
+  }
+});
+
+test('who is not registered is refused; revoking cuts the feed; one certificate is one registration', {
+  timeout: 60_000,
+}, async () => {
+  const identity = makeProxyIdentity();
+  const feed = await follow(identity);
+  try {
+    await feed.recorded.until(({ reason }) => /register it/.test(String(reason)));
+    const input = { name: 'Third', certificatePem: identity.certificate };
+    const made = await acme.client.mutate(
+      'registerProxy',
+      input,
+      'ProxyPayload',
+      'proxy { id verifiesServer }',
+    );
+    await feed.until(() => feed.known.position !== null);
+    const again = await other.client.mutate('registerProxy', input, 'ProxyPayload', 'pending');
+    assert.deepEqual([again.code, again.field], ['name-taken', 'certificatePem']);
+    // What bounds the time that a revoked proxy follows on: five seconds are promised.
+    assert.ok(streamCheckMs + credentialMaxAgeMs <= 5_000);
+    const from = feed.recorded.lines.length;
+    await acme.client.mutate('revokeProxy', { proxyId: made.proxy.id }, 'ProxyPayload', 'proxy { status }');
+    await feed.recorded.until(({ reason }) => /ended the feed|end of file/.test(String(reason)), from);
+    await feed.recorded.until(({ reason }) => /register it/.test(String(reason)), from);
+    await other.client.mutate('registerProxy', input, 'ProxyPayload', 'pending');
+    await feed.until(() => feed.known.tenantId === other.tenantId);
+    assert.deepEqual(
+      feed.known.table.find(['EAS1']).map(({ deviceId }) => deviceId),
+      [otherWorld.deviceId],
+    );
+  } finally {
+    await feed.close();
+  }
+});
+
+test('the revocation itself cuts the feed: on a server that looks at registrations for no other reason', {
+  timeout: 60_000,
+}, async () => {
+  const identity = makeProxyIdentity();
+  const input = { name: 'Fourth', certificatePem: identity.certificate };
+  const { proxy } = await acme.client.mutate('registerProxy', input, 'ProxyPayload', 'proxy { id }');
+  const { deps } = stage;
+  const stopping = new AbortController();
+  const waiter = await openProjectionWaiter(deps);
+  const secrets = openSealedSecrets(deps.sql, openSeal(stage.config));
+  const never = 2 ** 30;
+  const config = { ...stage.config, proxyFeedPort: 0 };
+  const parts = { deps, waiter, secrets, config, stopping: stopping.signal };
+  const server = (await startFeed({ ...parts, checkMs: never, heartbeatMs: never })) as RunningFeed;
+  const [revoked, lasting] = await Promise.all(
+    [identity, world.proxyIdentity].map((one) => follow(one, { server })),
   );
-  assert.equal(replaced.proxy.status, 'ACTIVE');
-  assert.equal((await follow(made.token)).status, 401);
-  const again = await follow(replaced.token);
-  assert.equal(again.status, 200);
-  again.close();
+  try {
+    for (const feed of [revoked, lasting]) await feed?.until(() => feed.known.position !== null);
+    await acme.client.mutate('revokeProxy', { proxyId: proxy.id }, 'ProxyPayload', 'pending');
+    await revoked?.recorded.until(({ reason }) => /ended the feed|end of file/.test(String(reason)));
+    assert.equal(lasting?.known.connected, true);
+  } finally {
+    await Promise.all([revoked?.close(), lasting?.close()]);
+    stopping.abort();
+    await server.stop();
+    await waiter.close();
+  }
+});
+
+test('what is no certificate is no registration', async () => {
+  for (const certificatePem of [
+    '',
+    'x',
+    feedOf().authorityPem,
+    `${world.proxyIdentity.certificate}${world.proxyIdentity.certificate}`,
+    world.proxyIdentity.key,
+    makeProxyIdentity(new Date('1990-01-01')).certificate,
+  ]) {
+    const refused = await acme.client.mutate(
+      'registerProxy',
+      { name: 'X', certificatePem },
+      'ProxyPayload',
+      'pending',
+    );
+    assert.deepEqual([refused.code, refused.field], ['invalid-input', 'certificatePem']);
+  }
+});
+
+test('the tenant’s rule for stale verdicts reaches its proxies', async () => {
+  await acme.client.mutate(
+    'chooseStaleMailRule',
+    { staleMailRule: 'ALLOW_KNOWN' },
+    'TenantPayload',
+    'pending',
+  );
+  assert.deepEqual(await acme.client.query('{ staleMailRule }'), { staleMailRule: 'ALLOW_KNOWN' });
+  assert.deepEqual(await other.client.query('{ staleMailRule }'), { staleMailRule: 'DENY' });
+  const [mine, theirs] = await Promise.all([follow(world.proxyIdentity), follow(otherWorld.proxyIdentity)]);
+  await mine.until(() => mine.known.staleRule === 'allow-known');
+  await theirs.until(() => theirs.known.position !== null);
+  assert.equal(theirs.known.staleRule, 'deny');
+  await Promise.all([mine.close(), theirs.close()]);
 });
 
 /** Server-sent events, parsed. */
@@ -245,7 +359,7 @@ test('a position that the log has not reached is refused: the reader must start 
 });
 
 test('the feed of events is for administrators, four at once', async () => {
-  for (const token of [undefined, 'x', world.proxyToken]) {
+  for (const token of [undefined, 'x', world.deviceToken]) {
     const refused = await events(token);
     assert.equal(refused.status, 401);
     refused.close();

@@ -36,7 +36,7 @@ const unknown = (): World => ({
   taskId: newId('tsk'),
   enrolmentId: newId('enr'),
   proxyId: newId('prx'),
-  proxyToken: '',
+  proxyIdentity: { certificate: '', key: '' },
   accountId: newId('acc'),
   sessionId: newUuid(),
   roleId: newId('rol'),
@@ -170,7 +170,7 @@ const calls = (
   ['createEnrolment', { deviceId: of.deviceId }, 'deviceId'],
   ['createEnrolment', { groupId: of.groupId }, 'groupId'],
   ['revokeEnrolment', { enrolmentId: of.enrolmentId }, 'enrolmentId'],
-  ['replaceProxyToken', { proxyId: of.proxyId }, 'proxyId'],
+  ['renameProxy', { proxyId: of.proxyId, name: 'Theirs' }, 'proxyId'],
   ['revokeProxy', { proxyId: of.proxyId }, 'proxyId'],
   // An account's own: another's is tried in sign-in/passkey.test.ts.
   ['renamePasskey', { passkeyId: nobodysPasskey, name: 'X' }, 'passkeyId'],

@@ -1,8 +1,9 @@
 /**
- * Reads an endless HTTP answer piece by piece. Called by test/api/{feeds,subscription}.test.ts.
+ * Reads an endless HTTP answer piece by piece. Called by the tests of feeds and subscriptions in test/api.
  */
-import type { IncomingHttpHeaders } from 'node:http';
-import { request } from 'node:http';
+import { type IncomingHttpHeaders, request } from 'node:http';
+import { request as requestTls } from 'node:https';
+import { createGunzip } from 'node:zlib';
 
 /** An endless answer being read. */
 export interface Reading {
@@ -19,17 +20,26 @@ export interface Reading {
 /** Sends a request and reads its answer in pieces that `separator` ends. */
 export const openReading = (
   url: string,
-  options: { method?: string; headers?: Record<string, string>; body?: string; separator?: string } = {},
+  options: {
+    method?: string;
+    headers?: Record<string, string>;
+    body?: string;
+    separator?: string;
+    /** For https: whom to trust, and who we are. */
+    tls?: { ca: string; cert?: string; key?: string };
+  } = {},
 ): Promise<Reading> =>
   new Promise((resolve, reject) => {
     const { method = 'GET', headers = {}, body, separator = '\n' } = options;
-    const sent = request(url, { method, headers, agent: false }, (res) => {
+    const send = url.startsWith('https:') ? requestTls : request;
+    const sent = send(url, { method, headers, agent: false, ...options.tls }, (res) => {
+      const text = res.headers['content-encoding'] === 'gzip' ? res.pipe(createGunzip()) : res;
       const pieces: string[] = [];
       let rest = '';
       let over = false;
       let wake = () => {};
-      res.setEncoding('utf8');
-      res.on('data', (chunk: string) => {
+      text.setEncoding('utf8');
+      text.on('data', (chunk: string) => {
         const parts = (rest + chunk).split(separator);
         rest = parts.pop() ?? '';
         pieces.push(...parts);
@@ -39,7 +49,9 @@ export const openReading = (
         over = true;
         wake();
       };
-      res.on('end', finish).on('close', finish).on('error', finish);
+      text.on('end', finish).on('close', finish).on('error', finish);
+      // What is cut leaves the other end of the pipe open.
+      res.on('aborted', finish).on('error', finish);
       const next = async (): Promise<string | undefined> => {
         while (pieces.length === 0 && !over)
           await new Promise<void>((ring) => {

@@ -4,8 +4,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import type { KeyPairPem } from '../../platform/pki.ts';
+import { proxyTls } from './cast.ts';
+import { openReading } from './lines.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeWorld, proxyReport, type World } from './world.ts';
+import { makeProxyIdentity, makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -34,15 +37,21 @@ const denial = {
   until: time,
 };
 
-const send = async (body: object, token = world.proxyToken): Promise<number> => {
-  const response = await fetch(`${stage.api.url}/proxy/v1/status`, {
+const sendAs = async (
+  identity: KeyPairPem | undefined,
+  body: object,
+  path = '/proxy/v1/status',
+): Promise<number> => {
+  const { status, close } = await openReading(`${stage.api.proxyFeed?.url}${path}`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    tls: proxyTls(stage, identity),
+    headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
-  await response.arrayBuffer();
-  return response.status;
+  close();
+  return status;
 };
+const send = (body: object): Promise<number> => sendAs(world.proxyIdentity, body);
 
 const statesOf = async (tenant: TenantStage): Promise<Json[]> =>
   (
@@ -87,9 +96,25 @@ test('refusals become events once, however often the report comes; what the log 
   );
 });
 
+test('a proxy that was revoked reports and asks no more', async () => {
+  const identity = makeProxyIdentity();
+  const input = { name: 'Past', certificatePem: identity.certificate };
+  const { proxy } = await acme.client.mutate('registerProxy', input, 'ProxyPayload', 'proxy { id }');
+  const report = { reportId: randomUUID(), state, denials: [], others: 0 };
+  const question = { easDeviceIds: ['EAS1'], nonce: 'a-nonce-of-one-question' };
+  const statuses = async () => [
+    await sendAs(identity, report),
+    await sendAs(identity, question, '/proxy/v1/ask'),
+  ];
+  assert.deepEqual(await statuses(), [204, 200]);
+  await acme.client.mutate('revokeProxy', { proxyId: proxy.id }, 'ProxyPayload', 'pending');
+  assert.deepEqual(await statuses(), [401, 401]);
+});
+
 test('strangers, and reports that are none, are refused', async () => {
   const report = { reportId: randomUUID(), state, denials: [], others: 0 };
-  assert.equal(await send(report, `${world.proxyToken}x`), 401);
+  assert.equal(await sendAs(makeProxyIdentity(), report), 401);
+  assert.equal(await sendAs(undefined, report), 401);
   assert.equal(await send({ ...report, reportId: 'x' }), 422);
   assert.equal(await send({ ...report, denials: Array(101).fill(denial) }), 422);
   assert.equal(await send({ ...report, state: { ...state, devices: -1 } }), 422);

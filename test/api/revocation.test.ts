@@ -7,9 +7,10 @@ import { after, before, test } from 'node:test';
 import { parse, validate } from 'graphql';
 import { schema } from '../../api/graphql/schema.ts';
 import { routes } from '../../api/routes.ts';
-import { hire, makeKey } from './cast.ts';
+import { hire, makeKey, proxyTls } from './cast.ts';
 import { openReading, type Reading } from './lines.ts';
 import { type ApiStage, clientOf, type Json, openStage, type TenantStage } from './stage.ts';
+import { makeProxyIdentity } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -117,13 +118,11 @@ const cases: Readonly<Record<string, (tenant: TenantStage) => Promise<Case>>> = 
     return { feeds: await Promise.all(feeds), revoke };
   },
   'a revoked proxy': async (tenant) => {
-    const { token, proxy } = await tenant.client.mutate(
-      'registerProxy',
-      { name: 'Edge' },
-      'ProxyTokenPayload',
-      'token proxy { id }',
-    );
-    const feeds = [await follow(token, '/proxy/v1/feed')];
+    const identity = makeProxyIdentity();
+    const input = { name: 'Edge', certificatePem: identity.certificate };
+    const { proxy } = await tenant.client.mutate('registerProxy', input, 'ProxyPayload', 'proxy { id }');
+    const url = `${stage.api.proxyFeed?.url}/proxy/v1/feed?nonce=a-nonce-of-one-connection`;
+    const feeds = [await openReading(url, { tls: proxyTls(stage, identity) })];
     return { feeds, revoke: () => say(tenant, 'revokeProxy', { proxyId: proxy.id }) };
   },
 };

@@ -143,7 +143,11 @@ export const openStage = async (
   const servers = await startServers(options.clock ? { clock: options.clock } : {});
   const { deps } = servers;
   const dataDir = mkdtempSync(join(tmpdir(), 'muster-api-'));
-  const config = readConfig(serverSettings, { port: '0', dataDir, ...options.settings }, {});
+  const config = readConfig(
+    serverSettings,
+    { port: '0', proxyFeedPort: '0', dataDir, ...options.settings },
+    {},
+  );
   const projector: Projector = await startProjections(config, deps);
   const operator = await bootstrapOperator(deps);
   await license(deps);

@@ -224,7 +224,7 @@ test('a grant to change administers, but gives nobody rights that outlast it; bo
     ['createRole', { name: 'X', description: 'X', permissions: ['DEVICE_READ'] }],
     ['createApiKey', { name: 'X', permissions: ['DEVICE_READ'] }],
     ['grantSupportAccess', { hours: 72 }],
-    ['registerProxy', { name: 'X' }],
+    ['revokeProxy', { proxyId: `prx${'0'.repeat(26)}` }],
     ['createTenant', { name: 'X', slug: 'x', administratorEmail: 'x@x.example', administratorName: 'X' }],
   ];
   for (const [name, input] of withheld)

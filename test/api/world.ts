@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { createSelfSigned, type KeyPairPem } from '../../platform/pki.ts';
 import type { ApiStage, Json, TenantStage } from './stage.ts';
 
 /** Ids of what the tenant has. */
@@ -19,7 +20,7 @@ export interface World {
   readonly taskId: string;
   readonly enrolmentId: string;
   readonly proxyId: string;
-  readonly proxyToken: string;
+  readonly proxyIdentity: KeyPairPem;
   readonly accountId: string;
   /** Of the administrator who made all this. */
   readonly sessionId: string;
@@ -44,6 +45,10 @@ export const rules = {
     },
   ],
 };
+
+/** A certificate as an instance of a proxy makes it. */
+export const makeProxyIdentity = (now = new Date()): KeyPairPem =>
+  createSelfSigned({ commonName: 'muster proxy test', hosts: [], usage: 'clientAuth' }, now);
 
 /** Enrols a device over the device protocol. */
 export const enrolDevice = async (
@@ -197,7 +202,13 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     'TransferPayload',
     'transfer { id }',
   );
-  const proxy = await make('registerProxy', { name: 'Edge' }, 'ProxyTokenPayload', 'token proxy { id }');
+  const identity = makeProxyIdentity();
+  const proxy = await make(
+    'registerProxy',
+    { name: 'Edge', certificatePem: identity.certificate },
+    'ProxyPayload',
+    'proxy { id }',
+  );
   const { account } = await make(
     'createAccount',
     { email: 'second@acme.example', name: 'Second', role: 'administrator' },
@@ -277,7 +288,7 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     taskId: queued.device.tasks.nodes[0].id,
     enrolmentId: enrolment.enrolment.id,
     proxyId: proxy.proxy.id,
-    proxyToken: proxy.token,
+    proxyIdentity: identity,
     accountId: account.id,
     sessionId: sessions[0].sessionId,
     roleId: role.id,

@@ -18,7 +18,7 @@ import { type DeviceState, reviewDueAt } from '../../domain/device/device.ts';
 import { mailVerdict } from '../../domain/device/mail.ts';
 import { directoryDecider } from '../../domain/directory/decide.ts';
 import { enrolmentDecider } from '../../domain/enrolment/decide.ts';
-import { readEventData } from '../../domain/events.ts';
+import { readEventData, schemaVersionOf } from '../../domain/events.ts';
 import { exchangeDecider } from '../../domain/exchange/decide.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import { handoutDecider } from '../../domain/handout/decide.ts';
@@ -79,9 +79,15 @@ const obey = <State, Command extends { readonly type: string }, Event extends An
     if (isRefusal(decided)) continue;
     for (const { type } of decided) met.add(type);
     const at = 'now' in command ? String(command.now) : timeOf(0);
+    const { category } = decider.events;
     const stored = decided.map((event) => ({
       ...event,
-      data: readEventData(decider.events.category, event.type, 1, JSON.parse(JSON.stringify(event.data))),
+      data: readEventData(
+        category,
+        event.type,
+        schemaVersionOf(category, event.type),
+        JSON.parse(JSON.stringify(event.data)),
+      ),
       at,
     }));
     state = foldOn(decider, state, decided, at);
@@ -201,6 +207,7 @@ law(
       requestedBy: one(idOf('acc', 1)),
       streams: fc.nat(3),
     }),
+    record({ type: one('ChooseStaleMailRule'), staleMailRule: one('deny', 'allow-known') }),
     record({ type: one('GrantSupportAccess'), level: one('read', 'change'), until: minutes }),
     record({ type: one('RevokeSupportAccess') }),
     record({ type: one('UseSupportAccess'), now: minutes, accountId: one(idOf('acc', 1)) }),
@@ -670,8 +677,9 @@ law(
   'proxies',
   proxyDecider,
   fc.oneof(
-    record({ type: one('RegisterProxy'), name: named, tokenHash: hash }),
-    record({ type: one('ReplaceProxyToken'), tokenHash: hash }),
+    record({ type: one('RegisterProxy'), name: named, certificateSha256: hash }),
+    record({ type: one('RenameProxy'), name: named }),
+    record({ type: one('ReportServerTrust'), verifiesServer: fc.boolean() }),
     record({ type: one('RevokeProxy') }),
   ) as Arbitrary<never>,
 );

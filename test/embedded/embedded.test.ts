@@ -6,7 +6,6 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { EventStoreDBClient, jsonEvent, NO_STREAM, WrongExpectedVersionError } from '@eventstore/db-client';
 import { checksumOf } from '../../embedded/event-store/event.ts';
 import { start } from '../../embedded/event-store/main.ts';
@@ -14,6 +13,7 @@ import { pageForwards } from '../../embedded/event-store/pages.ts';
 import { type Embedded, serveEventStore, startEmbedded } from '../../embedded/main.ts';
 import { ensureDatabase } from '../../embedded/postgres.ts';
 import type { MusterError } from '../../platform/errors.ts';
+import { moduleArgs } from '../../platform/module-args.ts';
 import { openSql } from '../../platform/sql.ts';
 import {
   collect,
@@ -173,14 +173,12 @@ describe('stop', () => {
   });
 });
 
-const childFile = fileURLToPath(new URL('../../embedded/event-store/child.ts', import.meta.url));
-
 describe('child process', () => {
   const spawnChild = async (): Promise<ChildProcess> => {
     const databaseUrl = await ensureDatabase(embedded.databaseUrl, 'child');
     const child = spawn(
       process.execPath,
-      ['--import', import.meta.resolve('tsx'), childFile, '--level', 'fatal'],
+      [...moduleArgs('../../embedded/event-store/child', import.meta.url), '--level', 'fatal'],
       { stdio: ['pipe', 'pipe', 'inherit'] },
     );
     child.stdin?.write(`${databaseUrl}\n`);

@@ -18,11 +18,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { takeOwnerLock } from '../../embedded/postgres/owner-lock.ts';
 import { canReach } from '../../embedded/postgres/run-as.ts';
 import { type EmbeddedPostgres, ensureDatabase, startPostgres } from '../../embedded/postgres.ts';
 import type { MusterError } from '../../platform/errors.ts';
+import { moduleArgs } from '../../platform/module-args.ts';
 import { openSql } from '../../platform/sql.ts';
 import { exitOf, log, rejection, temporaryFolder } from './support.ts';
 
@@ -67,14 +67,12 @@ const withFolder = (run: (path: string) => Promise<void>) => async (): Promise<v
   }
 };
 
-const holder = fileURLToPath(new URL('./postgres-holder.ts', import.meta.url));
-
 /** Another process that runs PostgreSQL in `dataDir`; resolves with its postmaster's number and URL. */
 const hold = async (
   dataDir: string,
   options: { uid?: number; gid?: number } = {},
 ): Promise<{ child: ChildProcess; pid: number; url: string }> => {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), holder, dataDir], {
+  const child = spawn(process.execPath, [...moduleArgs('./postgres-holder', import.meta.url), dataDir], {
     ...options,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -309,7 +309,7 @@ export const tellStory = async (deps: Deps, name: string) => {
   await say(proxyDecider, proxyId, {
     type: 'RegisterProxy',
     name: 'Berlin',
-    tokenHash: hashSecret(newSecret()),
+    certificateSha256: hashSecret(newSecret()),
   });
 
   const enrolmentId = newId('enr');

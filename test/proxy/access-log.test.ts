@@ -34,6 +34,7 @@ const entry: AccessEntry = {
   instance: 'mail',
   client: '192.0.2.7',
   method: 'POST',
+  protocol: 'eas',
   cmd: 'Sync',
   user: 'alice',
   deviceId: 'ABC123',
@@ -54,7 +55,7 @@ test('a line names the request, the decision, its rule and reason', () => {
   assert.deepEqual(JSON.parse(jsonLine(entry, noon)), { time: '2026-11-25T12:00:00.000Z', ...entry });
   assert.equal(
     textLine(entry, noon),
-    '2026-11-25T12:00:00.000Z deny verdict instance=mail client=192.0.2.7 method=POST cmd=Sync user=alice ' +
+    '2026-11-25T12:00:00.000Z deny verdict instance=mail client=192.0.2.7 method=POST protocol=eas cmd=Sync user=alice ' +
       'deviceId=ABC123 reason="the device is rooted" status=403 durationMs=3 bytesIn=120 bytesOut=0 fault=-\n',
   );
 });

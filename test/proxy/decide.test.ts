@@ -1,9 +1,10 @@
 /** Decisions: each rule accepts, refuses and yields, and the order of rules holds. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ShownCertificate } from '../../proxy/client-certificates.ts';
 import { isSameUser, readCredential } from '../../proxy/credential.ts';
 import { decide } from '../../proxy/decide.ts';
-import { easPath, readTarget } from '../../proxy/eas.ts';
+import { type EasRequest, easPath, readTarget } from '../../proxy/eas.ts';
 import { offeredChallenges, responseHeaders } from '../../proxy/headers.ts';
 import type { Question } from '../../proxy/question.ts';
 import { rules } from '../../proxy/rules/index.ts';
@@ -21,15 +22,20 @@ const device: Verdict = {
 };
 
 const question = (given: Partial<Question> = {}): Question => ({
+  space: 'eas',
+  clientProblem: null,
   method: 'POST',
   malformed: null,
   eas: readTarget('POST', `${easPath}?Cmd=Sync&User=u&DeviceId=abc&DeviceType=t`),
   credential: readCredential(basic('alice')),
+  certificate: null,
   devices: [device],
   devicesOfUser: [],
   bodyCommand: null,
+  bodyProblem: null,
   tableAgeMs: 0,
   maxAgeMs: 3_600_000,
+  staleRule: 'deny',
   ...given,
 });
 const validating = (bodyCommand: string | null, cmd = 'FolderSync', given: Partial<Question> = {}) =>
@@ -43,8 +49,61 @@ const validating = (bodyCommand: string | null, cmd = 'FolderSync', given: Parti
 const options = (query: string, given: Partial<Question> = {}) =>
   question({ method: 'OPTIONS', eas: readTarget('OPTIONS', easPath + query), ...given });
 
+const ews = (given: Partial<Question> = {}) =>
+  question({
+    space: 'ews',
+    eas: readTarget('OPTIONS', easPath),
+    devices: [],
+    devicesOfUser: [device],
+    ...given,
+  });
+const traveler = (deviceId: string | null, given: Partial<Question> = {}) =>
+  question({
+    space: 'traveler',
+    eas: { ...(readTarget('OPTIONS', easPath) as EasRequest), deviceId },
+    ...given,
+  });
+const nobody = readCredential(undefined);
+const showing = (names: readonly string[], given: Partial<ShownCertificate> = {}) => ({
+  certificate: { problem: null, names: { names, deviceIds: [] }, isBound: true, ...given },
+});
+
 const cases: readonly (readonly [string, Question, boolean, string])[] = [
   ['a compliant device of its user', question(), true, 'verdict'],
+  ['a certificate of the device', question(showing(['Abc'])), true, 'verdict'],
+  ['a certificate of somebody else', question(showing(['bob'])), false, 'certificate'],
+  [
+    'an unknown device, whoever the certificate is of',
+    question({ ...showing(['bob']), devices: [] }),
+    false,
+    'device',
+  ],
+  ['any good certificate, unbound', question(showing(['bob'], { isBound: false })), true, 'verdict'],
+  ['no certificate', question(showing([], { problem: 'none', isBound: false })), false, 'certificate'],
+  [
+    'no certificate, and no path either',
+    options('/x', showing([], { problem: 'none' })),
+    false,
+    'certificate',
+  ],
+  [
+    'OPTIONS without a credential, whoever the certificate is of',
+    options('', { ...showing(['bob']), credential: readCredential(undefined) }),
+    true,
+    'options',
+  ],
+  [
+    'set-up with a certificate that says validate',
+    validating('FolderSync', 'FolderSync', showing(['validate'])),
+    false,
+    'certificate',
+  ],
+  [
+    "set-up with the user's certificate",
+    validating('FolderSync', 'FolderSync', showing(['alice'])),
+    true,
+    'validate',
+  ],
   [
     'a denied device',
     question({ devices: [{ ...device, access: 'deny', reason: 'rooted' }] }),
@@ -82,10 +141,40 @@ const cases: readonly (readonly [string, Question, boolean, string])[] = [
   ['NTLM', question({ credential: readCredential('NTLM TlRMTVNTUAAB') }), false, 'credential'],
   ['a table at its age limit', question({ tableAgeMs: 3_600_000 }), true, 'verdict'],
   ['a table beyond its age limit', question({ tableAgeMs: 3_600_001 }), false, 'stale'],
-  ['a table that never was', question({ tableAgeMs: null }), false, 'stale'],
+  ['a table that never was', question({ tableAgeMs: null }), false, 'unready'],
   ['GET', question({ method: 'GET' }), false, 'method'],
   ['another path', question({ eas: readTarget('POST', '/owa?Cmd=Sync') }), false, 'path'],
   ['an unreadable query', question({ eas: readTarget('POST', `${easPath}?Cmd=Sync`) }), false, 'request'],
+  ['a body that is not its Cmd', question({ bodyProblem: 'x' }), false, 'body'],
+  ['a mail app that is not let through', question({ clientProblem: 'x' }), false, 'client'],
+  ['EWS of a user with an allowed device', ews(), true, 'account'],
+  [
+    'EWS of a user with a denied device',
+    ews({ devicesOfUser: [{ ...device, access: 'deny' }] }),
+    false,
+    'account',
+  ],
+  ['EWS of nobody', ews({ credential: nobody }), false, 'credential'],
+  ['EWS that is no subscription', ews({ bodyProblem: 'x' }), false, 'body'],
+  ['EWS by GET', ews({ method: 'GET' }), false, 'method'],
+  ['EWS with old verdicts', ews({ tableAgeMs: 3_600_001 }), false, 'stale'],
+  ['Traveler without a device', traveler(null, { devices: [], credential: nobody }), true, 'traveler'],
+  ['Traveler of an allowed device', traveler('ABC'), true, 'traveler'],
+  ['Traveler of an allowed device by cookie', traveler('ABC', { credential: nobody }), true, 'traveler'],
+  [
+    'Traveler of a denied device by cookie',
+    traveler('ABC', { credential: nobody, devices: [{ ...device, access: 'deny' }] }),
+    false,
+    'traveler',
+  ],
+  ['Traveler of an unknown device', traveler('ABC', { devices: [] }), false, 'traveler'],
+  [
+    "Traveler of another user's device",
+    traveler('ABC', { credential: readCredential(basic('eve')) }),
+    false,
+    'traveler',
+  ],
+  ['Traveler by PUT', traveler(null, { method: 'PUT' }), false, 'method'],
   ['malformed framing', question({ malformed: 'content-length is given twice' }), false, 'request'],
   ['malformed framing of an OPTIONS', options('', { malformed: 'x' }), false, 'request'],
   [
@@ -145,7 +234,10 @@ for (const [name, asked, allow, rule] of cases) {
 test('every rule of the registry decides at least one of these cases', () => {
   const decided = new Set(cases.map(([, asked]) => decide(asked).rule));
   assert.deepEqual(
-    rules.map(({ name }) => name).filter((name) => !decided.has(name)),
+    Object.values(rules)
+      .flat()
+      .map(({ name }) => name)
+      .filter((name) => !decided.has(name)),
     [],
   );
 });

@@ -74,6 +74,7 @@ test('the plain query is rebuilt: canonical names, unknown parameters dropped, v
 test('OPTIONS needs no query and never forwards a command', () => {
   assert.deepEqual(readTarget('OPTIONS', easPath.toLowerCase()), {
     form: 'none',
+    version: null,
     command: null,
     deviceId: null,
     aliases: [],

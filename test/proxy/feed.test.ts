@@ -1,11 +1,18 @@
-/** Verdicts: snapshot, changes, resumption, outages, restarts, age; and held requests that a verdict ends. */
+/** Verdicts: snapshot, changes, resumption, restarts; and held requests that a verdict ends. Outages: outage.test.ts. */
 import assert from 'node:assert/strict';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { publicKeySha256 } from '../../platform/pki.ts';
+import { newSigningKey, signLine } from '../../platform/signed-line.ts';
 import type { Health } from '../../proxy/admin.ts';
+import { readIdentity } from '../../proxy/identity.ts';
 import {
+  feedCertificates,
   folder,
   healthy,
   openFeed,
@@ -14,17 +21,22 @@ import {
   openStage,
   post,
   syncTarget,
-  token,
   verdictLine,
 } from './stage.ts';
 
 const positioned = (position: string) => (health: Health) => health.position === position;
 const pingTarget = syncTarget.replace('Cmd=Sync', 'Cmd=Ping');
 
-test('the feed is asked with the credential and starts with a snapshot', async (t) => {
-  const { feed } = await openStage(t);
+test('the feed is asked with the registered certificate and starts with a snapshot', async (t) => {
+  const { feed, proxy } = await openStage(t);
   const first = await feed.connected(1);
-  assert.deepEqual([first.after, first.authorization], [null, `Bearer ${token}`]);
+  const { sha256 } = readIdentity(proxy.folder);
+  assert.deepEqual([first.after, first.certificate, first.trust], [null, sha256, 'verified']);
+  assert.deepEqual(
+    proxy.lines.filter(({ level }) => Number(level) > 30),
+    [],
+    'a first start is nothing to warn of',
+  );
 });
 
 test('a device that enrols is served as soon as its verdict arrives; a new EAS id replaces the old one', async (t) => {
@@ -103,19 +115,6 @@ test('after a break in the middle of a line the feed resumes at its position, an
   assert.equal((await post(proxy.port, { target: syncTarget.replace('ABC123', 'TWO') })).status, 200);
 });
 
-test('verdicts that share a position are all asked for again when the connection breaks between them', async (t) => {
-  const { feed, proxy } = await openStage(t);
-  feed.send(
-    verdictLine({ position: '30' }),
-    verdictLine({ position: '31' }),
-    verdictLine({ access: 'deny', reason: 'last', position: '31' }),
-  );
-  await healthy(proxy, positioned('30'));
-  for (;;) if ((await post(proxy.port)).status === 403) break;
-  feed.stage.connections[0]?.res.destroy();
-  assert.equal((await feed.connected(2)).after, '30');
-});
-
 test('an older verdict that is repeated does not undo a newer one', async (t) => {
   const { feed, proxy } = await openStage(t);
   feed.send(
@@ -129,35 +128,71 @@ test('an older verdict that is repeated does not undo a newer one', async (t) =>
 
 test('half a snapshot replaces nothing', async (t) => {
   const { feed, proxy } = await openStage(t);
-  feed.send({ kind: 'snapshot' }, verdictLine({ access: 'deny', position: '40' }));
-  feed.stage.connections[0]?.res.end();
+  feed.stage.connections[0]?.send([{ kind: 'snapshot' }, verdictLine({ access: 'deny', position: '40' })], {
+    snapshot: 'part',
+  });
+  feed.stage.connections[0]?.res.destroy();
   assert.equal((await feed.connected(2)).after, '10');
   assert.equal((await post(proxy.port)).status, 200);
 });
 
-const broken: readonly (readonly [string, string])[] = [
-  ['not JSON', 'hello\n'],
-  ['an unknown kind', '{"kind":"evil"}\n'],
-  ['a wrong type', `${JSON.stringify(verdictLine({ access: 'maybe' }))}\n`],
-  ['a position that is none', '{"kind":"position","position":"-1"}\n'],
-  ['a line without end', 'x'.repeat(70_000)],
-  ['bytes that are not UTF-8', '"\xff\xfe"\n'],
+const deny = [verdictLine({ access: 'deny', position: '11' })];
+const otherKey = createPrivateKey(newSigningKey());
+type Connection = Awaited<ReturnType<typeof openFeed>>['stage']['connections'][number];
+const broken: readonly (readonly [string, (connection: Connection) => void])[] = [
+  ['no signature', ({ raw }) => raw('{"seq":1}')],
+  ['another signature', ({ raw }) => raw(signLine(otherKey, '{"seq":1}'))],
+  [
+    'a signed text that was changed',
+    ({ raw, lines }) => raw((lines[0] as string).replace('"allow"', '"deny"').replace('"seq":0', '"seq":1')),
+  ],
+  ['a batch that is repeated', ({ raw, lines }) => raw(lines[0] as string)],
+  ['a batch that was left out before', ({ send }) => send(deny, { seq: 2 })],
+  ['a batch of another connection', ({ send }) => send(deny, { nonce: 'x'.repeat(24) })],
+  ['a batch of another time', ({ send }) => send(deny, { from: '9' })],
+  ['a batch that goes back', ({ send }) => send(deny, { position: '9' })],
+  ['an older snapshot', ({ send }) => send(deny, { from: null, snapshot: 'last', position: '9' })],
+  ['a wrong type', ({ send }) => send(deny, { verdicts: [['dev_1', 'ABC123', null, 2, '', 11]] })],
+  ['a line that is too long', ({ raw }) => raw('x'.repeat(9_000_000))],
 ];
-for (const [name, bytes] of broken) {
-  test(`a malformed line reconnects and changes nothing: ${name}`, async (t) => {
+for (const [name, breakIt] of broken) {
+  test(`a batch that breaks the contract reconnects and changes nothing: ${name}`, async (t) => {
     const { feed, proxy } = await openStage(t);
-    feed.stage.connections[0]?.res.write(Buffer.from(bytes, 'latin1'));
+    breakIt(feed.stage.connections[0] as Connection);
     assert.equal((await feed.connected(2)).after, '10');
     assert.equal((await post(proxy.port)).status, 200);
   });
 }
+
+test('a server that signs with another key than at the first contact is not believed', async (t) => {
+  const { feed, proxy } = await openStage(t);
+  feed.stage.key = otherKey;
+  feed.stage.connections[0]?.res.destroy();
+  await proxy.until(({ reason }) => /another key/.test(String(reason)));
+  assert.equal((await post(proxy.port)).status, 200);
+});
+
+test('a log that was restored from an older backup says so and is believed', async (t) => {
+  const { feed, proxy } = await openStage(t);
+  feed.stage.connections[0]?.send(deny, { from: null, snapshot: 'last', position: '5', reset: true });
+  await healthy(proxy, positioned('5'));
+  assert.equal((await post(proxy.port)).status, 403);
+});
+
+test('a proxy that is registered with another tenant forgets the first at once', async (t) => {
+  const { feed, proxy } = await openStage(t);
+  feed.stage.lines = () => [{ kind: 'snapshot' }, { kind: 'position', position: '12' }];
+  feed.stage.connections[0]?.send([{ kind: 'position', position: '12' }], { tenantId: 'other' });
+  assert.equal((await feed.connected(2)).after, null);
+  await healthy(proxy, (health) => health.position === '12' && health.devices === 0);
+});
 
 test('a feed that does not begin with a snapshot is not believed', async (t) => {
   const feed = await openFeed(t);
   feed.stage.lines = () => [{ kind: 'position', position: '5' }];
   const proxy = await openProxy(t, { backend: { url: 'http://127.0.0.1:9' }, serverUrl: feed.url });
   await feed.connected(2);
-  assert.equal((await post(proxy.port)).headers.get('x-muster-reason'), 'stale');
+  assert.equal((await post(proxy.port)).headers.get('x-muster-reason'), 'unready');
 });
 
 test('a silent feed is given up and asked again', async (t) => {
@@ -165,7 +200,7 @@ test('a silent feed is given up and asked again', async (t) => {
   await openProxy(
     t,
     { backend: { url: 'http://127.0.0.1:9' }, serverUrl: feed.url },
-    { timing: { silenceMs: 30, firstRetryMs: 1, lastRetryMs: 2 } },
+    { timing: { silenceMs: 300, firstRetryMs: 1, lastRetryMs: 2 } },
   );
   assert.equal((await feed.connected(3)).after, '10');
 });
@@ -175,98 +210,30 @@ test('a refused credential is logged as an error, decisions go on, and the feed 
   feed.stage.status = 401;
   feed.stage.connections[0]?.res.destroy();
   await feed.connected(3);
-  await proxy.until(({ level, reason }) => level === 50 && /credential/.test(String(reason)));
+  await proxy.until(({ level, reason }) => level === 50 && /register it/.test(String(reason)));
   assert.equal((await post(proxy.port)).status, 200);
   feed.stage.status = 200;
   await healthy(proxy, (health) => health.connected);
 });
 
-test('decisions survive the server, and then a restart of the proxy from its file', async (t) => {
-  const mail = await openMailServer(t);
-  const feed = await openFeed(t, [
-    verdictLine(),
-    verdictLine({ deviceId: 'dev_2', easDeviceId: 'BAD', access: 'deny', reason: 'rooted' }),
-  ]);
-  const settings = {
-    backend: { url: mail.url },
-    serverUrl: feed.url,
-    stateDir: folder(t),
-  };
-  const check = async (port: number) => {
-    assert.equal((await post(port)).status, 200);
-    assert.equal((await post(port, { target: syncTarget.replace('ABC123', 'BAD') })).status, 403);
-  };
-  const first = await openProxy(t, settings);
-  await healthy(first);
-  feed.server.closeAllConnections();
-  feed.server.close();
-  await healthy(first, (health) => !health.connected);
-  await check(first.port);
-  await first.stop();
-  const second = await openProxy(t, settings);
-  await check(second.port);
-  assert.deepEqual((await healthy(second)).devices, 2);
-});
-
-test('a restarted proxy resumes where its file ends; another credential starts anew', async (t) => {
+test('a restarted proxy resumes where its file ends', async (t) => {
   const { feed, mail, proxy } = await openStage(t);
   await proxy.stop();
-  const again = await openProxy(t, {
+  await openProxy(t, {
     stateDir: proxy.config.stateDir,
     backend: { url: mail.url },
     serverUrl: feed.url,
   });
   assert.equal((await feed.connected(2)).after, '10');
-  await again.stop();
-  await openProxy(t, {
-    stateDir: proxy.config.stateDir,
-    backend: { url: mail.url },
-    serverUrl: feed.url,
-    serverToken: 'another-token',
-  });
-  assert.equal((await feed.connected(3)).after, null);
-});
-
-test('verdicts older than the limit allow nobody, also across a restart, until the server is heard again', async (t) => {
-  let now = Date.UTC(2026, 10, 23);
-  const clock = () => now;
-  const { feed, mail, proxy } = await openStage(t, undefined, { maxAgeSeconds: 3_600 }, { clock });
-  feed.stage.status = 503;
-  feed.stage.connections[0]?.res.destroy();
-  await feed.connected(2);
-  now += 3_600_000;
-  assert.equal((await post(proxy.port)).status, 200);
-  now += 1;
-  const stale = await post(proxy.port);
-  assert.deepEqual([stale.status, stale.headers.get('x-muster-reason')], [403, 'stale']);
-  const health = proxy.health();
-  assert.deepEqual(
-    [health.status, health.stale, health.lastContactAt, health.devices],
-    ['stale', true, '2026-11-23T00:00:00.000Z', 1],
-  );
-  await proxy.stop();
-  const again = await openProxy(
-    t,
-    {
-      backend: { url: mail.url },
-      serverUrl: feed.url,
-      stateDir: proxy.config.stateDir,
-      maxAgeSeconds: 3_600,
-    },
-    { clock },
-  );
-  assert.equal((await post(again.port)).headers.get('x-muster-reason'), 'stale');
-  feed.stage.status = 200;
-  await healthy(again);
-  assert.equal((await post(again.port)).status, 200);
 });
 
 for (const [name, damage] of [
   ['cut short', (text: string) => text.slice(0, -30)],
-  ['changed', (text: string) => text.replace('"deny"', '"allow"')],
+  ['changed', (text: string) => text.replace('"BAD","alice@example.org",0', '"BAD","alice@example.org",1')],
   ['emptied', () => ''],
   ['garbage', () => '\0\xff\n{}'],
-  ['continued after its checksum', (text: string) => `${text}["dev_9","X",null,"allow","",1]\n`],
+  ['continued by somebody else', (text: string) => `${text}${text}`],
+  ['without its beginning', (text: string) => text.slice(text.indexOf('\n') + 1) || 'x\n'],
 ] as const) {
   test(`a damaged file counts as none and nobody is allowed: ${name}`, async (t) => {
     const mail = await openMailServer(t);
@@ -288,18 +255,85 @@ for (const [name, damage] of [
     writeFileSync(first.stateFile, damage(text));
     const second = await openProxy(t, settings);
     await second.until(({ level, msg }) => level === 50 && /unusable/.test(msg));
-    assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'stale');
+    assert.equal((await post(second.port)).headers.get('x-muster-reason'), 'unready');
   });
 }
 
-test('stop ends long polls with 503, so that devices come back', async (t) => {
-  const { mail, proxy } = await openStage(t);
-  mail.stage.answer = () => {};
-  const arrived = once(mail.events, 'request');
-  const answer = post(proxy.port, { target: pingTarget });
-  await arrived;
-  const [response] = await Promise.all([answer, proxy.stop()]);
-  assert.deepEqual([response.status, response.headers.get('retry-after')], [503, '10']);
+test('a line that a crash cut short is dropped, what is before it counts, and the file goes on after that', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  feed.send(verdictLine({ deviceId: 'dev_2', easDeviceId: 'TWO', position: '11' }));
+  await healthy(proxy, positioned('11'));
+  await proxy.stop();
+  const whole = readFileSync(proxy.stateFile, 'utf8');
+  const cut = whole.split('\n').at(-2)?.slice(0, 200);
+  appendFileSync(proxy.stateFile, `${cut}`);
+  const second = await openProxy(t, settings);
+  assert.equal((await feed.connected(2)).after, '11');
+  feed.send(verdictLine({ deviceId: 'dev_3', easDeviceId: 'THREE', position: '12' }));
+  await healthy(second, positioned('12'));
+  await second.stop();
+  assert.ok(readFileSync(proxy.stateFile, 'utf8').startsWith(whole));
+  feed.stage.status = 503;
+  const third = await openProxy(t, settings);
+  for (const id of ['ABC123', 'TWO', 'THREE'])
+    assert.equal((await post(third.port, { target: syncTarget.replace('ABC123', id) })).status, 200, id);
+});
+
+test('a snapshot that never came to its end leaves the file as it was', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  await proxy.stop();
+  const before = readFileSync(proxy.stateFile, 'utf8');
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  const second = await openProxy(t, settings);
+  const { send, res } = await feed.connected(2);
+  send([{ kind: 'snapshot' }, verdictLine({ access: 'deny', position: '40' })], { snapshot: 'part' });
+  while (!readdirSync(proxy.folder).some((name) => name.endsWith('.tmp'))) await nextTurn();
+  feed.stage.status = 503;
+  res.destroy();
+  await feed.connected(3);
+  await second.stop();
+  const after = readFileSync(proxy.stateFile, 'utf8');
+  assert.deepEqual([after.startsWith(before), after.includes('"part"')], [true, false]);
+  assert.equal((await post((await openProxy(t, settings)).port)).status, 200);
+});
+
+test('what follows a snapshot that came to nothing is on the disk nevertheless', async (t) => {
+  const { feed, mail, proxy } = await openStage(t);
+  feed.stage.connections[0]?.send([{ kind: 'snapshot' }, verdictLine()], {
+    snapshot: 'part',
+    position: '40',
+  });
+  while (!readdirSync(proxy.folder).includes('verdicts.0.tmp')) await nextTurn();
+  feed.stage.connections[0]?.res.destroy();
+  await feed.connected(2);
+  feed.send(verdictLine({ access: 'deny', position: '11' }));
+  await healthy(proxy, positioned('11'));
+  await proxy.stop();
+  feed.stage.status = 503;
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: proxy.config.stateDir };
+  assert.equal((await post((await openProxy(t, settings)).port)).headers.get('x-muster-reason'), 'verdict');
+});
+
+test('a disk that takes nothing is said, decisions go on, and everything is written as soon as it can be', async (t) => {
+  let now = Date.UTC(2026, 10, 23);
+  const clock = () => now;
+  const mail = await openMailServer(t);
+  const feed = await openFeed(t, undefined, clock);
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url, stateDir: folder(t) };
+  // What stands where the first file would be written.
+  mkdirSync(join(settings.stateDir, 'mail', 'verdicts.1.tmp'), { recursive: true });
+  const proxy = await openProxy(t, settings, { clock });
+  await proxy.until(({ level, msg }) => level === 50 && /could not be written/.test(msg));
+  await healthy(proxy);
+  assert.equal((await post(proxy.port)).status, 200);
+  now += 60_000;
+  feed.send({ kind: 'position', position: '10' });
+  assert.equal((await feed.connected(2)).after, null);
+  while (!existsSync(proxy.stateFile)) await nextTurn();
+  await proxy.stop();
+  feed.stage.status = 503;
+  assert.equal((await post((await openProxy(t, settings, { clock })).port)).status, 200);
 });
 
 test('/healthz answers over HTTP on a listener of its own: 200 with verdicts, 503 without', async (t) => {
@@ -319,8 +353,11 @@ test('/healthz answers over HTTP on a listener of its own: 200 with verdicts, 50
     connected: true,
     lastContactAt: '2026-11-23T00:00:00.000Z',
     stale: false,
+    staleRule: 'deny',
+    verifiesServer: true,
+    draining: false,
   };
-  assert.deepEqual(JSON.parse(text), { status: 'ok', instances: { mail } });
+  assert.deepEqual(JSON.parse(text), { status: 'ok', draining: false, instances: { mail } });
   assert.equal(status, 200);
   assert.deepEqual(JSON.parse((await ask('/healthz/mail')).text), mail);
   assert.equal((await ask('/healthz/toString')).status, 404);
@@ -342,4 +379,67 @@ test('stop closes every connection to the mail server and to the feed', async (t
   await proxy.stop();
   await Promise.all(closed);
   await assert.rejects(post(proxy.port));
+});
+
+test('a just-enrolled device is asked for once and served at once; an unknown id is not asked for again', async (t) => {
+  const { feed, proxy } = await openStage(t, []);
+  feed.stage.answers.set('ABC123', verdictLine());
+  const answers = await Promise.all([post(proxy.port), post(proxy.port), post(proxy.port)]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 200, 200],
+  );
+  assert.deepEqual(feed.stage.asked, ['ABC123']);
+  const target = syncTarget.replace('ABC123', 'NOBODY');
+  for (let n = 0; n < 3; n += 1) assert.equal((await post(proxy.port, { target })).status, 403);
+  assert.deepEqual(feed.stage.asked, ['ABC123', 'NOBODY']);
+});
+
+test('made-up ids are few questions, whoever sends them', async (t) => {
+  const { feed, proxy } = await openStage(t, []);
+  for (let n = 0; n < 20; n += 1)
+    assert.equal(
+      (await post(proxy.port, { target: syncTarget.replace('ABC123', `MADEUP${n}`) })).status,
+      403,
+    );
+  assert.equal(feed.stage.asked.length, 6);
+});
+
+for (const [name, trust] of [
+  ['another pin', { serverPin: 'a'.repeat(64) }],
+  ['no trust in its authority', { serverCaFile: undefined }],
+] as const) {
+  test(`a server that is not the real one gets no contact: ${name}`, async (t) => {
+    const feed = await openFeed(t);
+    const proxy = await openProxy(t, {
+      backend: { url: 'http://127.0.0.1:9' },
+      serverUrl: feed.url,
+      ...trust,
+    });
+    await proxy.until(({ reason }) => /pin|self-signed|issuer/.test(String(reason)));
+    assert.equal(feed.stage.connections.length, 0);
+    assert.equal(proxy.health().position, null);
+  });
+}
+
+test('the pin of the authority is enough; taking any server is warned of and reported', async (t) => {
+  const feed = await openFeed(t);
+  const pin = publicKeySha256(new X509Certificate((await feedCertificates()).ca));
+  const pinned = await openProxy(t, {
+    backend: { url: 'http://127.0.0.1:9' },
+    serverUrl: feed.url,
+    serverPin: pin,
+  });
+  await healthy(pinned);
+  const any = await openProxy(t, {
+    backend: { url: 'http://127.0.0.1:9' },
+    serverUrl: feed.url,
+    allowAnyServerCertificate: true,
+  });
+  await healthy(any);
+  await any.until(({ level, msg }) => level === 40 && /server is not verified/.test(msg));
+  assert.deepEqual(
+    feed.stage.connections.map(({ trust }) => trust),
+    ['verified', 'any'],
+  );
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
@@ -15,6 +15,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import {
   basic,
+  easBody,
   folder,
   healthy,
   openFeed,
@@ -43,7 +44,7 @@ test('a compliant device of its user is served: rebuilt query and headers, body 
     );
   const response = await post(proxy.port, {
     target: '/microsoft-server-activesync?user=alice&deviceid=abc123&DeviceType=iPhone&cmd=sync&Evil=1',
-    body: Buffer.from('hello'),
+    body: Buffer.from('03016a0045', 'hex'),
     headers: {
       'x-ms-policykey': '7',
       'x-original-url': '/owa',
@@ -53,7 +54,7 @@ test('a compliant device of its user is served: rebuilt query and headers, body 
   });
   const [req] = (await answered) as [IncomingMessage];
   assert.equal(response.status, 200);
-  assert.equal(await response.text(), 'hello');
+  assert.equal(await response.text(), '\x03\x01j\x00E');
   assert.equal(response.headers.get('x-answer'), '1');
   assert.deepEqual(response.headers.getSetCookie(), ['a=1', 'b=2']);
   assert.equal(req.url, '/Microsoft-Server-ActiveSync?User=alice&DeviceId=abc123&DeviceType=iPhone&Cmd=Sync');
@@ -125,7 +126,7 @@ test('everything that is not a known device of its user is refused', async (t) =
     ['credential', { authorization: 'NTLM TlRMTVNTUAAB' }],
     ['method', { method: 'GET' }],
     ['path', { target: '/EWS/Exchange.asmx' }],
-    ['path', { target: '/autodiscover/autodiscover.xml' }],
+    ['autodiscover', { target: '/autodiscover/autodiscover.xml' }],
     ['request', { target: '/Microsoft-Server-ActiveSync' }],
     [
       'request',
@@ -204,6 +205,8 @@ test('account set-up as DeviceId=validate is judged by its body, which still arr
 test('25 MB pass in both directions without being held in memory, by length and chunked', async (t) => {
   const { mail, proxy } = await openStage(t);
   const block = randomBytes(1024 * 1024);
+  // Each block starts as a Sync does: the first of them must.
+  easBody('Sync').copy(block);
   const expected = createHash('sha256');
   for (let count = 0; count < 25; count += 1) expected.update(block);
   const digest = expected.digest('hex');
@@ -294,8 +297,9 @@ test('a client that leaves in the middle of its body ends the request at the mai
   });
   const client = connect(proxy.port, '127.0.0.1');
   client.write(
-    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic('alice')}\r\nContent-Length: 1000\r\n\r\nhalf`,
+    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic('alice')}\r\nContent-Length: 1000\r\n\r\n`,
   );
+  client.write(easBody('Sync', 'half'));
   await aborted;
 });
 
@@ -305,8 +309,9 @@ test('the mail server may answer before it has read the body', async (t) => {
   const client = connect(proxy.port, '127.0.0.1');
   client.on('error', () => {});
   client.write(
-    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic('alice')}\r\nContent-Length: 10000000\r\n\r\n${'x'.repeat(100_000)}`,
+    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic('alice')}\r\nContent-Length: 10000000\r\n\r\n`,
   );
+  client.write(easBody('Sync', 'x'.repeat(100_000)));
   let text = '';
   for await (const chunk of client) {
     text += chunk;
@@ -320,17 +325,18 @@ test('the mail server may answer before it has read the body', async (t) => {
 
 test('Expect: 100-continue is answered for a welcome body and not for an unwelcome one', async (t) => {
   const { mail, proxy } = await openStage(t);
+  const sync = easBody('Sync', 'hi');
   const head = (user: string) =>
-    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic(user)}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n`;
+    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic(user)}\r\nContent-Length: ${sync.length}\r\nExpect: 100-continue\r\n\r\n`;
   const client = connect(proxy.port, '127.0.0.1');
   client.write(head('alice'));
   const [interim] = (await once(client, 'data')) as [Buffer];
   assert.match(interim.toString(), /^HTTP\/1.1 100 /);
-  client.write('hi');
+  client.write(sync);
   const [final] = (await once(client, 'data')) as [Buffer];
   assert.match(final.toString(), /^HTTP\/1.1 200 /);
   client.destroy();
-  assert.equal(mail.seen[0]?.body.toString(), 'hi');
+  assert.deepEqual(mail.seen[0]?.body, sync);
   const refused = await raw(proxy.port, head('eve'));
   assert.match(refused, /^HTTP\/1.1 403 [\s\S]*connection: close/i);
   assert.equal(mail.seen.length, 1);
@@ -344,7 +350,7 @@ test('an unreachable mail server is 503 with Retry-After, a senseless answer 502
     serverUrl: feed.url,
   });
   await healthy(nobody);
-  const unreachable = await post(nobody.port, { body: Buffer.from('x') });
+  const unreachable = await post(nobody.port, { body: easBody('Sync') });
   assert.deepEqual([unreachable.status, unreachable.headers.get('retry-after')], [503, '30']);
   const { mail, proxy } = await openStage(t);
   mail.stage.answer = (req) => void req.socket.end('nonsense\r\n\r\n');
@@ -401,10 +407,10 @@ test('over TLS: served, garbage is survived, and a private CA of the mail server
     ca: readFileSync(certFile),
     headers: { authorization: basic('alice') },
   });
-  createReadStream(certFile).pipe(client);
+  client.end(easBody('Sync', readFileSync(certFile)));
   const [response] = (await once(client, 'response')) as [IncomingMessage];
   response.resume();
   assert.equal(response.statusCode, 200);
-  assert.deepEqual(mail.seen[0]?.body, readFileSync(certFile));
+  assert.deepEqual(mail.seen[0]?.body, easBody('Sync', readFileSync(certFile)));
   assert.equal(mail.seen.length, 1);
 });

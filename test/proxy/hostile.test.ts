@@ -1,8 +1,21 @@
 /** Hostile bytes at the public socket: a correct refusal, nothing at the mail server, and the proxy lives on. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { test } from 'node:test';
-import { basic, openStage, post, raw, syncTarget } from './stage.ts';
+import {
+  basic,
+  easBody,
+  healthy,
+  openFeed,
+  openMailServer,
+  openProxy,
+  openStage,
+  post,
+  raw,
+  syncTarget,
+} from './stage.ts';
 
 const auth = `Authorization: ${basic('alice')}\r\n`;
 const request = (parts: { line?: string; head?: string; body?: string }) =>
@@ -154,7 +167,10 @@ test('hostile requests are refused, one by one, and never reach the mail server'
 
 test('a request smuggled in the body of another stays a body', async (t) => {
   const { mail, proxy } = await openStage(t);
-  const inner = request({ line: `POST ${syncTarget.replace('ABC123', 'EVIL')} HTTP/1.1` });
+  const inner = easBody(
+    'Sync',
+    request({ line: `POST ${syncTarget.replace('ABC123', 'EVIL')} HTTP/1.1` }),
+  ).toString('latin1');
   const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`;
   assert.match(
     await raw(proxy.port, request({ head: 'Transfer-Encoding: chunked\r\n', body: chunk })),
@@ -179,4 +195,107 @@ test('a refused body is read away and the connection serves the next request', a
   );
   assert.match(answer, /^HTTP\/1.1 403 /);
   assert.ok(mail.seen.every(({ url }) => url === syncTarget.replace('Cmd=Sync', 'Cmd=Sync')));
+});
+
+test('what follows a message whose end is in doubt is not served', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const inner = request({});
+  const chunked = `1\r\nx\r\n0\r\n\r\n${inner}`;
+  const doubtful = [
+    request({ head: 'Transfer-Encoding: gzip, chunked\r\n', body: chunked }),
+    request({ head: 'Transfer-Encoding: ,chunked\r\n', body: chunked }),
+    request({ head: 'Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n', body: chunked }),
+    request({
+      line: `POST ${syncTarget} HTTP/1.0`,
+      head: 'Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n',
+      body: chunked,
+    }),
+    request({ head: 'Host: y\r\nContent-Length: 0\r\n', body: inner }),
+  ];
+  for (const bytes of doubtful) {
+    const answer = await raw(proxy.port, bytes);
+    assert.match(answer, /^HTTP\/1.1 403[\s\S]*x-muster-reason: request/i, bytes);
+    assert.match(answer, /\r\nconnection: close\r\n/i, bytes);
+    assert.equal(answer.match(/HTTP\/1\.1/g)?.length, 1, bytes);
+  }
+  assert.deepEqual(mail.seen, []);
+});
+
+test('no header is lost behind many others: a length, an encoding or a credential there counts', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const many = (count: number) => Array.from({ length: count }, (_, at) => `X-${at}: y\r\n`).join('');
+  for (const last of [
+    'Transfer-Encoding: chunked\r\n',
+    `Content-Length: 0\r\nAuthorization: ${basic('eve')}\r\n`,
+    'Content-Length: 0\r\n',
+  ])
+    assert.match(
+      await raw(
+        proxy.port,
+        request({ head: `${many(200)}${last}`, body: last.startsWith('T') ? '0\r\n\r\n' : '' }),
+      ),
+      /^HTTP\/1.1 403[\s\S]*x-muster-reason: request[\s\S]*too many headers/i,
+      last,
+    );
+  assert.deepEqual(mail.seen, []);
+  assert.match(
+    await raw(proxy.port, request({ head: `${many(90)}Content-Length: 0\r\n` })),
+    /^HTTP\/1.1 200/,
+  );
+});
+
+test('a Basic credential with more padding than belongs to it names nobody', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const padded = request({}).replace(basic('alice'), `${basic('alice')}=`);
+  assert.match(await raw(proxy.port, padded), /^HTTP\/1.1 403[\s\S]*x-muster-reason: credential/i);
+  assert.deepEqual(mail.seen, []);
+});
+
+test('a connection keeps nothing of the many requests that are refused on it', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => void warnings.push(warning);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
+  const refused = target('ABC123', 'OTHER').replace('Content-Length: 0', 'Content-Length: 5');
+  const last = request({ head: 'Content-Length: 0\r\nConnection: close\r\n' });
+  const client = connect(proxy.port, '127.0.0.1');
+  client.write(`${`${refused}hello`.repeat(40)}${last}`);
+  let answers = '';
+  for await (const chunk of client) answers += chunk;
+  assert.equal(answers.match(/HTTP\/1\.1 403/g)?.length, 40);
+  assert.equal(mail.seen.length, 1);
+  // Node warns of the eleventh listener of a kind.
+  assert.deepEqual(warnings, []);
+});
+
+test('slow headers, slow bodies and handshakes are given up while an honest long poll lives on', async (t) => {
+  const [mail, feed] = [await openMailServer(t), await openFeed(t)];
+  const listenerTiming = { handshakeMs: 100, headersMs: 100, checkMs: 50, bodyIdleMs: 100 };
+  const settings = { backend: { url: mail.url }, serverUrl: feed.url };
+  const plain = await openProxy(t, settings, { listenerTiming });
+  const tls = { selfSigned: { hostName: '127.0.0.1' } };
+  const secure = await openProxy(t, { ...settings, tls }, { listenerTiming });
+  for (const proxy of [plain, secure]) await healthy(proxy);
+  const held = new Promise<ServerResponse>((resolve) => {
+    mail.stage.answer = (req, res) => {
+      if (/Cmd=Ping/.test(req.url ?? '')) resolve(res);
+    };
+  });
+  const ping = post(plain.port, { target: syncTarget.replace('Cmd=Sync', 'Cmd=Ping') });
+  const poll = await held;
+  assert.match(await raw(plain.port, `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nX-A: `), /^HTTP\/1.1 408/);
+  assert.equal(await raw(plain.port, request({ head: 'Content-Length: 9\r\n', body: 'half' })), '');
+  // Nothing at all, half a record, and bytes that are no TLS.
+  for (const bytes of ['', '1603010200', '504f5354202f20485454502f312e310d0a0d0a']) {
+    const answer = await raw(secure.port, Buffer.from(bytes, 'hex'));
+    assert.ok(!/HTTP/.test(answer), bytes);
+  }
+  const dropped = secure.lines
+    .filter(({ msg }) => msg === 'request')
+    .map(({ status, rule }) => [status, rule]);
+  assert.deepEqual(dropped, Array(3).fill([null, 'protocol']));
+  poll.end('changes');
+  const response = await ping;
+  assert.deepEqual([response.status, await response.text()], [200, 'changes']);
 });

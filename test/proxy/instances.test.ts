@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { RunningInstance } from '../../proxy/instance.ts';
+import { makeIdentity, readIdentity } from '../../proxy/identity.ts';
+import { instanceDir, type RunningInstance } from '../../proxy/instance.ts';
 import type { ProxyDeps } from '../../proxy/main.ts';
 import {
   folder,
@@ -21,25 +22,23 @@ const instanceOf = (name: string, url: string) => ({
   listenPort: 0,
   publicUrl: `https://${name}.example.org`,
   backend: { url },
-  serverToken: `token-of-${name}`,
 });
 
 /** Two instances, red and blue, each with one device of its own. */
 const openTwo = async (t: TestContext, settings: object = {}, deps: Partial<ProxyDeps> = {}) => {
   const [red, blue, feed] = [await openMailServer(t), await openMailServer(t), await openFeed(t)];
-  feed.stage.linesFor = ({ authorization }) => [
+  const stateDir = folder(t);
+  const ofRed = makeIdentity(instanceDir({ stateDir }, 'red'), 'red', new Date()).sha256;
+  feed.stage.linesFor = (certificate) => [
     { kind: 'snapshot' },
-    verdictLine({ easDeviceId: authorization === 'Bearer token-of-red' ? 'RED1' : 'BLUE1' }),
+    verdictLine({ easDeviceId: certificate === ofRed ? 'RED1' : 'BLUE1' }),
     { kind: 'position', position: '10' },
   ];
   const instances = [instanceOf('red', red.url), instanceOf('blue', blue.url)];
-  const proxy = await openProxyOf(
-    t,
-    { serverUrl: feed.url, stateDir: folder(t), instances, ...settings },
-    deps,
-  );
+  const proxy = await openProxyOf(t, { serverUrl: feed.url, stateDir, instances, ...settings }, deps);
   for (const instance of proxy.instances) await healthy(instance);
-  return { red, blue, feed, proxy };
+  const ofBlue = readIdentity(instanceDir({ stateDir }, 'blue')).sha256;
+  return { red, blue, feed, proxy, ofBlue };
 };
 
 test('each instance has its own tenant: verdicts, mail server and credential of one are nothing to the other', async (t) => {
@@ -57,7 +56,7 @@ test('each instance has its own tenant: verdicts, mail server and credential of 
 test('log, metrics, readiness and explanations name the instance, and each reports to its own tenant', async (t) => {
   const dir = folder(t);
   const adminPort = 20_000 + Math.floor(Math.random() * 10_000);
-  const { feed, proxy } = await openTwo(
+  const { feed, proxy, ofBlue } = await openTwo(
     t,
     { adminPort, log: { file: join(dir, 'access.log') } },
     { reportTiming: { everyMs: 1_000_000, soonMs: 1 } },
@@ -66,11 +65,8 @@ test('log, metrics, readiness and explanations name the instance, and each repor
   const target = syncTarget.replace('ABC123', 'RED1');
   await (await post(red.port, { target })).arrayBuffer();
   await (await post(blue.port, { target })).arrayBuffer();
-  const { authorization, denials } = await feed.reported((report) => report.denials.length > 0);
-  assert.deepEqual(
-    [authorization, denials[0].easDeviceId, denials[0].rule],
-    ['Bearer token-of-blue', 'RED1', 'device'],
-  );
+  const { certificate, denials } = await feed.reported((report) => report.denials.length > 0);
+  assert.deepEqual([certificate, denials[0].easDeviceId, denials[0].rule], [ofBlue, 'RED1', 'device']);
   const ask = async (path: string) => {
     const response = await fetch(`http://127.0.0.1:${adminPort}${path}`);
     return { status: response.status, text: await response.text() };
@@ -100,5 +96,5 @@ test('log, metrics, readiness and explanations name the instance, and each repor
     ['blue', 'device'],
   ]);
   const withDenials = feed.stage.reports.filter((report) => report.denials.length > 0);
-  assert.ok(withDenials.every((report) => report.authorization === 'Bearer token-of-blue'));
+  assert.ok(withDenials.every((report) => report.certificate === ofBlue));
 });

@@ -11,6 +11,7 @@ const denied: AccessEntry = {
   instance: 'mail',
   client: '192.0.2.7',
   method: 'POST',
+  protocol: 'eas',
   cmd: 'Sync',
   user: 'alice',
   deviceId: 'ABC123',
@@ -107,7 +108,7 @@ test('the admin listener serves metrics, readiness and explanations, and nothing
   });
   const allowed = JSON.parse((await ask('/explain?deviceId=abc123&user=alice')).text);
   assert.deepEqual([allowed.allow, allowed.rule], [true, 'verdict']);
-  assert.equal(allowed.opinions[0].rule, 'path');
+  assert.equal(allowed.opinions[0].rule, 'certificate');
   assert.equal(allowed.opinions[0].allow, null);
   const refused = JSON.parse((await ask('/explain?deviceId=BAD1&user=ALICE@example.org')).text);
   assert.deepEqual(

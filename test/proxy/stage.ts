@@ -3,8 +3,9 @@
  * helpers that wait for events instead of time. Called by the tests beside this file.
  */
 import assert from 'node:assert/strict';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import {
   createServer,
   type IncomingMessage,
@@ -12,14 +13,21 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { TLSSocket } from 'node:tls';
+import { createGzip } from 'node:zlib';
 import { pino } from 'pino';
+import { certificateSha256, createAuthority, issueServerCertificate } from '../../platform/pki.ts';
+import { newSigningKey, publicHalf, signLine } from '../../platform/signed-line.ts';
 import type { Health } from '../../proxy/admin.ts';
 import { parseProxyConfig } from '../../proxy/config.ts';
+import { makeIdentity } from '../../proxy/identity.ts';
+import { instanceDir } from '../../proxy/instance.ts';
 import { type ProxyDeps, type RunningProxy, start } from '../../proxy/main.ts';
 
 /** One log line as an object. */
@@ -68,25 +76,35 @@ const servers = new Set<Server>();
 export const serve = async (
   t: TestContext,
   handler: RequestListener,
+  tls?: { readonly cert: string; readonly key: string },
 ): Promise<{ server: Server; sockets: Set<Socket>; port: number; url: string }> => {
-  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, handler);
+  const options = { requestTimeout: 0, keepAliveTimeout: 60_000 };
+  const server: Server = tls
+    ? createTlsServer({ ...options, ...tls, requestCert: true, rejectUnauthorized: false }, handler)
+    : createServer(options, handler);
   servers.add(server);
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => {
     sockets.add(socket);
     allSockets.add(socket);
-    socket.once('close', () => allSockets.delete(socket));
+    socket.once('close', () => {
+      sockets.delete(socket);
+      allSockets.delete(socket);
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   onEnd(t, async () => {
-    server.closeAllConnections();
+    const closed = server.listening ? once(server, 'close') : undefined;
     server.close();
-    if (server.listening) await once(server, 'close');
+    server.closeAllConnections();
+    // One that is still shaking hands is none of the server's connections yet.
+    for (const socket of sockets) socket.destroy();
+    await closed;
     servers.delete(server);
   });
   const { port } = server.address() as AddressInfo;
-  return { server, sockets, port, url: `http://127.0.0.1:${port}` };
+  return { server, sockets, port, url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}` };
 };
 
 after(() => {
@@ -143,47 +161,159 @@ export const verdictLine = (given: Record<string, unknown> = {}) => ({
   ...given,
 });
 
+const signingKey = createPrivateKey(newSigningKey());
+let certificates: Promise<{ ca: string; cert: string; key: string }> | undefined;
+
+/** The feed's authority and certificate, one for all tests of a file. */
+export const feedCertificates = () => {
+  certificates ??= (async () => {
+    const now = new Date();
+    const authority = await createAuthority('test', now);
+    const { certificate, key } = await issueServerCertificate(authority, ['127.0.0.1'], now);
+    return { ca: authority.certificate, cert: certificate + authority.certificate, key };
+  })();
+  return certificates;
+};
+
+/** One connection to the feed, and how to send batches into it. */
+interface FeedConnection {
+  readonly res: ServerResponse;
+  readonly after: string | null;
+  readonly certificate: string | undefined;
+  readonly trust: string | undefined;
+  readonly nonce: string;
+  /** Sends the lines as batches; what `forged` has goes into each of them. */
+  readonly send: (lines: readonly object[], forged?: object) => void;
+  /** Writes a line as it is. */
+  readonly raw: (line: string) => void;
+  readonly lines: string[];
+}
+
+type Line = { kind: 'snapshot' } | { kind: 'position'; position: string } | ReturnType<typeof verdictLine>;
+
+const rowOf = (line: Record<string, unknown>) => [
+  line['deviceId'],
+  line['easDeviceId'],
+  line['userEmail'],
+  line['access'] === 'allow' ? 1 : 0,
+  line['reason'],
+  Number(line['position']),
+];
+
+/** SHA-256 of the certificate that the proxy showed. */
+const certificateOf = (req: IncomingMessage): string | undefined => {
+  const { raw } = (req.socket as TLSSocket).getPeerCertificate();
+  return raw === undefined ? undefined : certificateSha256(new X509Certificate(raw));
+};
+
+const openConnection = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  clock: () => number,
+  { key, staleRule }: { readonly key: KeyObject; readonly staleRule: string },
+): FeedConnection => {
+  const query = new URL(req.url ?? '', 'http://x').searchParams;
+  const nonce = query.get('nonce') ?? '';
+  const gzip = createGzip();
+  gzip.pipe(res);
+  const lines: string[] = [];
+  let from = query.get('after');
+  let seq = 0;
+  let rows: unknown[] = [];
+  let isSnapshot = false;
+  const raw = (line: string): void => {
+    lines.push(line);
+    gzip.write(`${line}\n`);
+    gzip.flush();
+  };
+  const batch = (position: string, forged: object): void => {
+    const shape = isSnapshot ? { from: null, snapshot: 'last' } : { from };
+    const text = { tenantId: 'tenant', nonce, seq, position, at: clock(), staleRule, ...shape };
+    raw(signLine(key, JSON.stringify({ ...text, verdicts: rows, ...forged })));
+    [from, seq, rows, isSnapshot] = [position, seq + 1, [], false];
+  };
+  const send: FeedConnection['send'] = (sent, forged = {}) => {
+    let last: string | undefined;
+    for (const line of sent as readonly Line[]) {
+      if (line.kind === 'snapshot') isSnapshot = true;
+      else if (line.kind === 'position') {
+        batch((line as { position: string }).position, forged);
+        last = undefined;
+      } else {
+        rows.push(rowOf(line as Record<string, unknown>));
+        last = (line as { position: string }).position;
+      }
+    }
+    if (last !== undefined) batch(last, forged);
+  };
+  const certificate = certificateOf(req);
+  const trust = req.headers['x-muster-server-trust'] as string | undefined;
+  return { res, after: from, certificate, trust, nonce, send, raw, lines };
+};
+
 /** A feed server: answers each connection with `greeting`, then with whatever the test sends. */
-export const openFeed = async (t: TestContext, greeting: readonly object[] = [verdictLine()]) => {
+export const openFeed = async (
+  t: TestContext,
+  greeting: readonly object[] = [verdictLine()],
+  clock: () => number = Date.now,
+) => {
   const events = new EventEmitter().setMaxListeners(0);
   const stage = {
     status: 200,
+    /** What the server signs with. */
+    key: signingKey,
+    /** What the tenant wants of stale verdicts. */
+    staleRule: 'deny' as 'deny' | 'allow-known',
+    /** Instead of `lines`, those for whoever shows that certificate. */
+    linesFor: undefined as ((certificate: string | undefined) => readonly object[]) | undefined,
     /** Lines for a connection that asked for `after`. */
     lines: (after: string | null): readonly object[] =>
       after === null
         ? [{ kind: 'snapshot' }, ...greeting, { kind: 'position', position: '10' }]
         : [{ kind: 'position', position: after }],
-    /** Instead of these, lines for whoever asks with that credential. */
-    linesFor: undefined as
-      | ((asked: { readonly authorization: string | undefined }) => readonly object[])
-      | undefined,
-    /** Bodies of the status reports, each with the credential it came with. */
+    /** What is known of devices that are asked for, by EAS id. */
+    asked: [] as string[],
+    answers: new Map<string, object>(),
+    /** Bodies of the status reports, each with the certificate it came with. */
     // biome-ignore lint/suspicious/noExplicitAny: tests look into reports field by field.
     reports: [] as any[],
-    connections: [] as { res: ServerResponse; after: string | null; authorization: string | undefined }[],
+    connections: [] as FeedConnection[],
   };
-  const { url, server, sockets } = await serve(t, (req, res) => {
-    if (req.url === '/proxy/v1/status') {
-      void readAll(req).then((body) => {
-        const { authorization } = req.headers;
-        stage.reports.push({ ...JSON.parse(body.toString('utf8')), authorization });
-        res.writeHead(204).end();
-        events.emit('report');
-      });
-      return;
-    }
-    const after = new URL(req.url ?? '', 'http://x').searchParams.get('after');
-    stage.connections.push({ res, after, authorization: req.headers.authorization });
-    res.writeHead(stage.status, { 'content-type': 'application/x-ndjson' });
-    if (stage.status !== 200) res.end();
-    else
-      for (const line of stage.linesFor?.({ authorization: req.headers.authorization }) ?? stage.lines(after))
-        res.write(`${JSON.stringify(line)}\n`);
-    events.emit('connection');
-  });
-  const send = (...lines: object[]) => {
-    for (const line of lines) stage.connections.at(-1)?.res.write(`${JSON.stringify(line)}\n`);
+  const certificates = await feedCertificates();
+  const answerAsk = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    const body = JSON.parse((await readAll(req)).toString('utf8'));
+    stage.asked.push(body.easDeviceIds[0]);
+    const found = stage.answers.get(body.easDeviceIds[0]);
+    const verdicts = found === undefined ? [] : [rowOf(found as Record<string, unknown>)];
+    if (stage.status !== 200) res.writeHead(stage.status).end();
+    else res.end(signLine(stage.key, JSON.stringify({ tenantId: 'tenant', nonce: body.nonce, verdicts })));
+    events.emit('asked');
   };
+  const takeReport = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    const body = JSON.parse((await readAll(req)).toString('utf8'));
+    stage.reports.push({ ...body, certificate: certificateOf(req) });
+    res.writeHead(204).end();
+    events.emit('report');
+  };
+  const { url, port, server, sockets } = await serve(
+    t,
+    (req, res) => {
+      if (req.url === '/proxy/v1/ask') return void answerAsk(req, res);
+      if (req.url === '/proxy/v1/status') return void takeReport(req, res);
+      const isOk = stage.status === 200;
+      res.writeHead(
+        stage.status,
+        isOk ? { 'content-encoding': 'gzip', 'x-muster-feed-key': publicHalf(stage.key) } : {},
+      );
+      const connection = openConnection(req, res, clock, stage);
+      stage.connections.push(connection);
+      if (isOk) connection.send(stage.linesFor?.(connection.certificate) ?? stage.lines(connection.after));
+      else res.end();
+      events.emit('connection');
+    },
+    certificates,
+  );
+  const send = (...lines: object[]) => stage.connections.at(-1)?.send(lines);
   /** Settles when the nth connection (from 1) was made. */
   const connected = async (count: number) => {
     while (stage.connections.length < count) await once(events, 'connection');
@@ -197,10 +327,8 @@ export const openFeed = async (t: TestContext, greeting: readonly object[] = [ve
       await once(events, 'report');
     }
   };
-  return { url, server, sockets, stage, send, connected, reported };
+  return { url, port, server, sockets, stage, send, connected, reported, events };
 };
-
-export const token = 'proxy-token-0123456789';
 
 /** A folder that goes away with the test. */
 export const folder = (t: TestContext): string => {
@@ -221,6 +349,7 @@ const shared = new Set([
   'adminPort',
   'maxAgeSeconds',
   'drainSeconds',
+  'drainDelaySeconds',
   'log',
 ]);
 
@@ -234,7 +363,6 @@ export const settingsOf = (given: Readonly<Record<string, unknown>>): Record<str
         name: 'mail',
         listenPort: 0,
         publicUrl: 'https://mail.example.org',
-        serverToken: token,
         ...Object.fromEntries(entries.filter(([key]) => !shared.has(key))),
       },
     ],
@@ -256,14 +384,29 @@ export const openProxy = async (
     ...proxy,
     port: instance.port,
     health: instance.health,
-    stateFile: join(proxy.config.stateDir, 'mail', 'verdicts'),
+    /** Folder of the instance. */
+    folder: instanceDir(proxy.config, 'mail'),
+    stateFile: join(instanceDir(proxy.config, 'mail'), 'verdicts'),
   };
 };
 
+/** Settings that trust the feed's authority, unless they say how the server is known. */
+const withFeedCa = async (t: TestContext, settings: Readonly<Record<string, unknown>>): Promise<object> => {
+  if (settings['serverPin'] !== undefined || settings['allowAnyServerCertificate'] === true) return settings;
+  const serverCaFile = join(folder(t), 'ca.crt');
+  writeFileSync(serverCaFile, (await feedCertificates()).ca);
+  return { serverCaFile, ...settings };
+};
+
 /** A proxy of any instances. */
-export const openProxyOf = async (t: TestContext, settings: object, deps: Partial<ProxyDeps> = {}) => {
+export const openProxyOf = async (
+  t: TestContext,
+  settings: Readonly<Record<string, unknown>>,
+  deps: Partial<ProxyDeps> = {},
+) => {
   const recorded = recordingLog();
-  const config = parseProxyConfig(settings);
+  const config = parseProxyConfig(await withFeedCa(t, settings));
+  for (const { name } of config.instances) makeIdentity(instanceDir(config, name), name, new Date());
   const proxy: RunningProxy = await start(config, { log: recorded.log, timing: fastTiming, ...deps });
   let stopped = false;
   const stop = async () => {
@@ -275,6 +418,7 @@ export const openProxyOf = async (t: TestContext, settings: object, deps: Partia
     ...recorded,
     instances: proxy.instances,
     reload: proxy.reload,
+    drain: proxy.drain,
     adminPort: proxy.adminPort,
     stop,
     config,
@@ -289,7 +433,7 @@ export const openStage = async (
   deps: Partial<ProxyDeps> = {},
 ) => {
   const mail = await openMailServer(t);
-  const feed = await openFeed(t, greeting);
+  const feed = await openFeed(t, greeting, deps.clock);
   const proxy = await openProxy(t, { backend: { url: mail.url }, serverUrl: feed.url, ...settings }, deps);
   await healthy(proxy);
   return { mail, feed, proxy };
@@ -312,6 +456,18 @@ export const basic = (user: string, encoding: BufferEncoding = 'utf8') =>
 
 export const syncTarget =
   '/Microsoft-Server-ActiveSync?Cmd=Sync&User=alice&DeviceId=ABC123&DeviceType=iPhone';
+
+const rootTags = {
+  Sync: '03016a0045',
+  FolderSync: '03016a00000756',
+  Ping: '03016a00000d45',
+  Provision: '03016a00000e45',
+  SendMail: '03016a00001545',
+} as const;
+
+/** A body that starts as `command` does; what follows is nobody's business but the mail server's. */
+export const easBody = (command: keyof typeof rootTags, rest: Buffer | string = '\x01'): Buffer =>
+  Buffer.concat([Buffer.from(rootTags[command], 'hex'), Buffer.from(rest as string, 'latin1')]);
 
 /** One request written byte for byte; answers everything that came back until the other side closed. */
 export const raw = async (port: number, text: string | Buffer): Promise<string> => {

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cruise, type ICruiseResult, type IForbiddenRuleType } from 'dependency-cruiser';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+/** npm runs scripts in the folder of the package; a compiled copy of this module is elsewhere. */
+const root = process.cwd();
 const layers = ['domain', 'platform', 'projections', 'api', 'workers', 'proxy', 'embedded', 'cli'] as const;
 const above = (folders: readonly string[]) => `^(${folders.join('|')})/`;
 const forbid = (name: string, from: string, to: string, comment: string): IForbiddenRuleType => ({

@@ -1,49 +1,40 @@
 /** Specifications of the decider of registered EAS proxies. */
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readEventData } from '../../../domain/events.ts';
 import { proxyDecider } from '../../../domain/proxy/decide.ts';
 import { casesOf } from '../../support/given.ts';
 import { digestOf } from '../../support/ids.ts';
 
-const registered = { type: 'ProxyRegistered', data: { name: 'edge', tokenHash: digestOf('a') } } as const;
+const registered = {
+  type: 'ProxyRegistered',
+  data: { name: 'edge', certificateSha256: digestOf('a') },
+} as const;
 const revoked = { type: 'ProxyRevoked', data: {} } as const;
-const replaced = { type: 'ProxyTokenReplaced', data: { tokenHash: digestOf('b') } } as const;
+const renamed = { type: 'ProxyRenamed', data: { name: 'gate' } } as const;
+const reported = { type: 'ProxyServerTrustReported', data: { verifiesServer: false } } as const;
+const register = (letter: string) =>
+  ({ type: 'RegisterProxy', name: 'edge', certificateSha256: digestOf(letter) }) as const;
 
 const cases = casesOf(proxyDecider, {
   RegisterProxy: {
-    accepts: [
-      {
-        given: [],
-        when: { type: 'RegisterProxy', name: 'edge', tokenHash: digestOf('a') },
-        events: [registered],
-      },
-    ],
-    refuses: [
-      {
-        given: [registered],
-        when: { type: 'RegisterProxy', name: 'edge', tokenHash: digestOf('b') },
-        refused: 'name-taken',
-      },
-    ],
+    accepts: [{ given: [], when: register('a'), events: [registered] }],
+    refuses: [{ given: [registered], when: register('b'), refused: 'name-taken' }],
   },
-  ReplaceProxyToken: {
+  RenameProxy: {
+    accepts: [{ given: [registered], when: { type: 'RenameProxy', name: 'gate' }, events: [renamed] }],
+    refuses: [{ given: [], when: { type: 'RenameProxy', name: 'gate' }, refused: 'proxy-missing' }],
+  },
+  ReportServerTrust: {
     accepts: [
       {
         given: [registered],
-        when: { type: 'ReplaceProxyToken', tokenHash: digestOf('b') },
-        events: [replaced],
-      },
-      {
-        given: [registered, revoked],
-        when: { type: 'ReplaceProxyToken', tokenHash: digestOf('b') },
-        events: [replaced],
+        when: { type: 'ReportServerTrust', verifiesServer: false },
+        events: [reported],
       },
     ],
     refuses: [
-      {
-        given: [],
-        when: { type: 'ReplaceProxyToken', tokenHash: digestOf('b') },
-        refused: 'proxy-missing',
-      },
+      { given: [], when: { type: 'ReportServerTrust', verifiesServer: true }, refused: 'proxy-missing' },
     ],
   },
   RevokeProxy: {
@@ -53,3 +44,10 @@ const cases = casesOf(proxyDecider, {
 });
 
 for (const [name, run] of cases) test(name, run);
+
+test('a registration of the time of tokens reads as one without a certificate', () => {
+  assert.deepEqual(readEventData('proxy', 'ProxyRegistered', 1, { name: 'edge', tokenHash: digestOf('a') }), {
+    name: 'edge',
+    certificateSha256: null,
+  });
+});

@@ -69,6 +69,22 @@ const cases = casesOf(tenantDecider, {
       },
     ],
   },
+  ChooseStaleMailRule: {
+    accepts: [
+      {
+        given: [created],
+        when: { type: 'ChooseStaleMailRule', staleMailRule: 'allow-known' },
+        events: [{ type: 'TenantStaleMailRuleChosen', data: { staleMailRule: 'allow-known' } }],
+      },
+    ],
+    refuses: [
+      {
+        given: [],
+        when: { type: 'ChooseStaleMailRule', staleMailRule: 'deny' },
+        refused: 'tenant-missing',
+      },
+    ],
+  },
   ConfigureTenant: {
     accepts: [
       {

@@ -23,16 +23,18 @@ import {
 } from 'graphql';
 import { schema } from '../../api/graphql/schema.ts';
 import { routes } from '../../api/routes.ts';
-import { type Caller, castOf, everybody, forAll } from './cast.ts';
+import type { KeyPairPem } from '../../platform/pki.ts';
+import { type Caller, castOf, everybody, forAll, proxyTls } from './cast.ts';
 import { openReading, type Reading } from './lines.ts';
 import { type ApiStage, type Client, clientOf, openStage, type TenantStage } from './stage.ts';
-import { enrolDevice, makeWorld, proxyReport, type World } from './world.ts';
+import { enrolDevice, makeProxyIdentity, makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
 let other: TenantStage;
 let world: World;
 let ownDeviceId: string;
+let ownProxy: KeyPairPem;
 let cast: ReadonlyMap<Caller, string | undefined>;
 /** The operator is another test's subject: isolation.test.ts and tenants.test.ts. */
 const callers = everybody.filter((caller) => caller !== 'operator');
@@ -44,8 +46,10 @@ const makeHolders = async ({ client }: TenantStage) => {
   const { user } = await client.mutate('createUser', { email, name: 'Own' }, 'UserPayload', 'user { id }');
   const { code } = await client.mutate('createEnrolment', {}, 'CreateEnrolmentPayload', 'code');
   const { deviceId, deviceToken } = await enrolDevice(stage, code);
-  const { token } = await client.mutate('registerProxy', { name: 'Own' }, 'ProxyTokenPayload', 'token');
-  return { userId: user.id, deviceId, deviceToken, proxyToken: token };
+  const proxyIdentity = makeProxyIdentity();
+  const input = { name: 'Own', certificatePem: proxyIdentity.certificate };
+  await client.mutate('registerProxy', input, 'ProxyPayload', 'pending');
+  return { userId: user.id, deviceId, deviceToken, proxyIdentity };
 };
 
 before(async () => {
@@ -55,6 +59,7 @@ before(async () => {
   world = await makeWorld(stage, acme);
   const holders = await makeHolders(other);
   ownDeviceId = holders.deviceId;
+  ownProxy = holders.proxyIdentity;
   cast = await castOf(stage, other, holders);
 });
 after(() => stage.stop());
@@ -189,6 +194,8 @@ const idIn = (path: string): string | undefined => {
   return { imports: world.importId, handouts: world.handoutId }[noun];
 };
 
+const nonce = 'a-nonce-of-one-connection';
+
 /** What a device or program of the other tenant may say to claim something of the first. */
 const bodies: Readonly<Record<string, () => { readonly type: string; readonly body: string }>> = {
   '/graphql': () => ({
@@ -205,16 +212,27 @@ const bodies: Readonly<Record<string, () => { readonly type: string; readonly bo
       appliedPolicies: [{ policyId: world.policyId, version: 1 }],
     }),
   }),
+  // The EAS id of the other tenant's device.
+  '/proxy/v1/ask': () => ({
+    type: 'application/json',
+    body: JSON.stringify({ easDeviceIds: ['EAS1'], nonce }),
+  }),
   '/device/v1/enroll': () => ({
     type: 'application/json',
     body: JSON.stringify({ code: world.enrolmentId, requestId: world.enrolmentId, platform: 'ios' }),
   }),
 };
 
+/** What routes need in the rest of their address. */
+const queries: Readonly<Record<string, string>> = {
+  '/admin/v1/imports': '?kind=users',
+  '/proxy/v1/feed': `?nonce=${nonce}`,
+};
+
 /** Where a feed has told everything there is. */
 const toldAll: Readonly<Record<string, (piece: string, last: string) => boolean>> = {
   '/events/v1/feed': (piece, last) => piece === `id: ${last}`,
-  '/proxy/v1/feed': (piece) => piece.includes('"kind":"position"'),
+  '/proxy/v1/feed': (piece) => piece.includes('"snapshot":"last"'),
 };
 
 /** Reads an answer to its end, or a feed until it has told everything. */
@@ -268,14 +286,17 @@ for (const caller of callers) {
     const before = await historyOf(acme);
     const last = await positionOf(other);
     tally.routes = routes.length;
-    for (const { methods, path } of routes) {
+    for (const { methods, path, access } of routes) {
       const id = idIn(path);
       const { type, body } = bodies[path]?.() ?? {};
       assert.ok(methods[0] !== 'POST' || body, `no body is known for ${path}: say which one in this file`);
-      const query = path === '/admin/v1/imports' ? '?kind=users' : '';
+      const query = queries[path] ?? '';
+      const isOfProxies = access === 'proxy';
+      const base = isOfProxies ? stage.api.proxyFeed?.url : stage.api.url;
       const url = `${path.replace(':id', id ?? '')}${query}`;
-      const reading = await openReading(`${stage.api.url}${url}`, {
+      const reading = await openReading(`${base}${url}`, {
         method: methods[0] as string,
+        ...(isOfProxies ? { tls: proxyTls(stage, caller === 'proxy' ? ownProxy : undefined) } : {}),
         headers: {
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           ...(type === undefined ? {} : { 'content-type': type }),

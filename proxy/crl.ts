@@ -1,0 +1,82 @@
+/**
+ * Which certificates a revocation list names, so that connections that were made before it are judged by it too; OpenSSL
+ * judges, and checks its signature, only at handshakes. Called by client-certificates.ts.
+ * Sources: RFC 5280 sections 4.1 and 5.1, X.690 (DER).
+ */
+import { X509Certificate } from 'node:crypto';
+
+/** One DER element: its tag, its content, and all of it. */
+interface Element {
+  readonly tag: number;
+  readonly content: Buffer;
+  readonly whole: Buffer;
+}
+
+const sequence = 0x30;
+const integer = 0x02;
+
+/** The elements that `bytes` consist of, one after the other. Throws a RangeError when they do not add up. */
+const elementsOf = function* (bytes: Buffer): Generator<Element> {
+  let at = 0;
+  while (at < bytes.length) {
+    const tag = bytes.readUInt8(at);
+    const first = bytes.readUInt8(at + 1);
+    const isShort = first < 0x80;
+    const size = isShort ? first : bytes.readUIntBE(at + 2, first & 0x7f);
+    const start = at + 2 + (isShort ? 0 : first & 0x7f);
+    const end = start + size;
+    if (end > bytes.length) throw new RangeError('an element is longer than what holds it');
+    yield { tag, content: bytes.subarray(start, end), whole: bytes.subarray(at, end) };
+    at = end;
+  }
+};
+
+const only = (bytes: Buffer): Element => {
+  const [first] = elementsOf(bytes);
+  if (first === undefined) throw new RangeError('an element is missing');
+  return first;
+};
+
+const keyOf = (issuer: Element, serial: Element): string =>
+  `${issuer.whole.toString('base64')} ${serial.content.toString('hex')}`;
+
+/** Issuer and serial number, by which revocation lists name a certificate. */
+export const revocationKey = (certificate: X509Certificate): string => {
+  const [...fields] = elementsOf(only(only(certificate.raw).content).content);
+  // The version ([0]) is there in all but version 1.
+  const [serial, , issuer] = fields[0]?.tag === 0xa0 ? fields.slice(1) : fields;
+  if (serial === undefined || issuer === undefined) throw new RangeError('a field is missing');
+  return keyOf(issuer, serial);
+};
+
+const revokedIn = (list: Buffer): string[] => {
+  const [...fields] = elementsOf(only(only(list).content).content);
+  const [, issuer, , ...rest] = fields[0]?.tag === integer ? fields.slice(1) : fields;
+  if (issuer === undefined) throw new RangeError('the issuer is missing');
+  // After thisUpdate: nextUpdate (a time), the revoked ones (a sequence), extensions ([0]); each may be missing.
+  const revoked = rest.find(({ tag }) => tag === sequence);
+  if (revoked === undefined) return [];
+  return [...elementsOf(revoked.content)].map(({ content }) => keyOf(issuer, only(content)));
+};
+
+/** The keys of all certificates that the lists of a PEM file revoke; undefined when there is no readable list in it. */
+export const readRevoked = (pem: string): ReadonlySet<string> | undefined => {
+  const blocks = pem.match(/-----BEGIN X509 CRL-----[\s\S]+?-----END X509 CRL-----/g);
+  if (blocks === null) return undefined;
+  try {
+    const lists = blocks.map((block) => Buffer.from(block.replace(/-----[^-]+-----/g, ''), 'base64'));
+    return new Set(lists.flatMap(revokedIn));
+  } catch {
+    return undefined;
+  }
+};
+
+/** The certificates of a PEM file; undefined when there is none in it or one cannot be read. */
+export const readCertificates = (pem: string): readonly X509Certificate[] | undefined => {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g);
+  try {
+    return blocks?.map((block) => new X509Certificate(block));
+  } catch {
+    return undefined;
+  }
+};

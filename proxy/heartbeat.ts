@@ -1,0 +1,23 @@
+/**
+ * The answer to a Ping that the proxy ends because it stops. Called by gate.ts.
+ */
+import type { ServerResponse } from 'node:http';
+
+/** `<Ping><Status>1</Status></Ping>`: WBXML 1.3, UTF-8, code page 13 (MS-ASWBXML 2.1.2.1.14). */
+const expired = Buffer.from('03016a00000d45470331000101', 'hex');
+
+/**
+ * Says that the heartbeat has passed without changes (MS-ASCMD 2.2.3.177.11, status 1). That ends every quiet Ping, so the
+ * client shows nothing and pings again at once, over a new connection and thereby through another proxy; what changed in
+ * between is told by the mail server then. 503 would be taken for an outage and put off.
+ */
+export const endHeartbeat = (res: ServerResponse): void => {
+  res.writeHead(200, {
+    'content-type': 'application/vnd.ms-sync.wbxml',
+    'content-length': expired.length,
+    'cache-control': 'no-store',
+    'x-muster-reason': 'stopping',
+    connection: 'close',
+  });
+  res.end(expired);
+};

@@ -1,0 +1,75 @@
+/**
+ * Answers that the proxy gives itself: refusals in the form that the instance asks for, and Autodiscover. Called by gate.ts.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { EasRequest, Unreadable } from './eas.ts';
+import type { Decision } from './question.ts';
+import { statusBody } from './wbxml.ts';
+
+/** Not about the device: it must come back, which 503 asks for and 403 would put off (MS-ASHTTP 2.2.2.1.1). */
+const temporary = new Set(['stopping', 'internal', 'unready']);
+
+/** About a device, a user or an app, as against a request that is wrong in itself: an instance may tell these by WBXML. */
+const blocks = new Set(['client', 'device', 'user', 'verdict', 'validate', 'stale']);
+
+/** How long a refused client may go on sending a body nobody wants, so that it gets to read its refusal. */
+const lingerMs = 10_000;
+
+/** A request to be answered; `eas` is null when it is none of ActiveSync. */
+export interface Refused {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly expectsContinue: boolean;
+  readonly method: string;
+  readonly eas: EasRequest | Unreadable | null;
+  /** Value of MS-ASProtocolVersion. */
+  readonly protocolVersion: string | undefined;
+  readonly blockAnswer: 'http-403' | 'wbxml-129';
+}
+
+/**
+ * The refusal: 403, which ActiveSync clients of every version show as "no access" (MS-ASHTTP 2.2.2.1.1), or status 129
+ * (DeviceIsBlockedForThisUser, MS-ASCMD 2.2.2) where the client understands it. Never 401, which makes them ask for the
+ * password again until the account is locked.
+ */
+export const refuse = (refused: Refused, { rule, reason }: Decision): void => {
+  const { req, res, expectsContinue } = refused;
+  if (res.headersSent || res.destroyed) return void res.destroy();
+  const isTemporary = temporary.has(rule);
+  const status129 = blocks.has(rule) ? blockedBody(refused) : null;
+  const body = status129 ?? Buffer.from(`Muster does not let this request through: ${reason}.\n`);
+  res.writeHead(isTemporary ? 503 : status129 === null ? 403 : 200, {
+    ...(isTemporary ? { 'retry-after': '10' } : {}),
+    'content-type': status129 === null ? 'text/plain; charset=utf-8' : 'application/vnd.ms-sync.wbxml',
+    'content-length': body.length,
+    'cache-control': 'no-store',
+    'x-muster-reason': rule,
+    // The body that was announced will not come, or the proxy goes: this connection cannot carry another request.
+    ...(expectsContinue || rule === 'stopping' ? { connection: 'close' } : {}),
+  });
+  res.end(body);
+  if (req.complete) return;
+  req.resume();
+  linger(res);
+};
+
+/** Status 129 in the body that the command's answer has; null for whoever would not understand it. */
+const blockedBody = ({ method, eas, protocolVersion, blockAnswer }: Refused): Buffer | null => {
+  if (blockAnswer !== 'wbxml-129' || method !== 'POST' || eas === null) return null;
+  if ('unreadable' in eas || eas.command === null) return null;
+  const version = eas.version === null ? Number(protocolVersion ?? 0) : eas.version / 10;
+  // Before 14.0 there are no statuses common to all commands.
+  return version >= 14 ? statusBody(eas.command, 129) : null;
+};
+
+/** Closes a connection whose request goes on after its answer, late enough for the client to read the answer. */
+export const linger = (res: ServerResponse): void => {
+  const { req } = res;
+  if (req.socket.destroyed) return;
+  const timer = setTimeout(() => {
+    if (!req.complete) req.socket.destroy();
+  }, lingerMs);
+  timer.unref();
+  // Its end or that of the connection: a connection with many refusals keeps nothing of them.
+  req.once('close', () => clearTimeout(timer));
+};
