@@ -6,7 +6,6 @@ import { z } from 'zod';
 import { type Clock, isoTime } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import { openDatedFile } from './dated-file.ts';
-import type { Target } from './target.ts';
 
 /** What is said of one request, whoever answered it. */
 export interface AccessEntry {
@@ -14,7 +13,7 @@ export interface AccessEntry {
   readonly client: string | null;
   readonly method: string | null;
   /** Which protocol the path belongs to; null when it was not read. */
-  readonly protocol: Target['space'] | null;
+  readonly protocol: 'eas' | 'ews' | 'traveler' | 'autodiscover' | null;
   readonly cmd: string | null;
   readonly user: string | null;
   readonly deviceId: string | null;
