@@ -42,6 +42,7 @@ export const forward = (backend: Pool, rebuilt: Rebuilt, res: ServerResponse, pu
   let controller: Dispatcher.DispatchController | undefined;
   let settled = false;
   let hasWritten = false;
+  let announcedBytes = Number.NaN;
   let resolveDone: (fault: string | null) => void = () => {};
   const done = new Promise<string | null>((resolve) => {
     resolveDone = resolve;
@@ -70,6 +71,7 @@ export const forward = (backend: Pool, rebuilt: Rebuilt, res: ServerResponse, pu
       if (settled || status < 200) return;
       try {
         res.writeHead(status, responseHeaders(status, headers, publicUrl));
+        announcedBytes = Number(headers['content-length']);
         // Usually the first bytes follow at once and leave in one packet with the headers; a long poll may make them wait.
         setImmediate(() => {
           if (!hasWritten && !settled) res.flushHeaders();
@@ -79,6 +81,12 @@ export const forward = (backend: Pool, rebuilt: Rebuilt, res: ServerResponse, pu
       }
     },
     onResponseData: (receiving, chunk) => {
+      // Most answers come in one piece, and leave in one.
+      if (!hasWritten && !settled && chunk.length === announcedBytes) {
+        hasWritten = true;
+        res.end(chunk);
+        return;
+      }
       hasWritten = true;
       if (settled || res.write(chunk)) return;
       receiving.pause();
@@ -86,7 +94,7 @@ export const forward = (backend: Pool, rebuilt: Rebuilt, res: ServerResponse, pu
     },
     onResponseEnd: () => {
       hasWritten = true;
-      if (!settled) res.end();
+      if (!settled && !res.writableEnded) res.end();
     },
     onResponseError: (_, error) => {
       if (settled) return;

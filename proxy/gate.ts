@@ -301,9 +301,18 @@ const bodyHeaders = ({ values }: ReadHeaders) => ({
   contentEncoding: values.get('content-encoding'),
 });
 
+/** A body of up to this size is taken whole before it is sent on: far cheaper than a stream, and most are. */
+const smallBodyBytes = 64 * 1024;
+
+/** The start of a large body, all of a small one. */
+const bytesToSee = ({ values }: ReadHeaders): number => {
+  const length = Number(values.get('content-length') ?? Number.POSITIVE_INFINITY);
+  return length <= smallBodyBytes ? length + 1 : peekBytes;
+};
+
 const lookAtEas = async ({ bodyIdleMs: idleMs }: GateParts, reading: Ruled): Promise<Looked> => {
   awaitBody(reading, idleMs);
-  const { head, body, isSound } = await peekInto(reading.req, peekBytes);
+  const { head, body, isSound } = await peekInto(reading.req, bytesToSee(reading.headers));
   const kind = readEasBody(head, bodyHeaders(reading.headers));
   const { request } = reading.target;
   const asked = 'unreadable' in request ? null : request.command;

@@ -59,7 +59,8 @@ test('both keys are needed; the secret one is sealed and shown to nobody', async
   assert.deepEqual([unsealed.code, unsealed.field], ['challenge-key-missing', 'secret'], 'another tenant’s');
   const chosen = await choose({ provider: 'RECAPTCHA', siteKey, secret, afterFailures: 2 });
   assert.deepEqual(chosen.signInSettings.challenge, { provider: 'RECAPTCHA', afterFailures: 2, siteKey });
-  const rows = await stage.deps.sql`select sealed from vault.sealed_secrets`;
+  const rows = await stage.deps.sql`
+    select sealed from vault.sealed_secrets where tenant_id = ${acme.tenantId}`;
   assert.equal(rows.length, 1);
   assert.ok(!JSON.stringify(rows).includes(secret));
   const { audit } = await acme.client.query('{ audit(first: 100) { nodes { data } } }');
