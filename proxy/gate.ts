@@ -134,7 +134,7 @@ const read = (
 };
 
 const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
-  let looked = needsEarlyLook(reading) ? await look(parts, reading) : null;
+  let looked = needsEarlyLook(parts, reading) ? await look(parts, reading) : null;
   const decideNow = () => decide(questionOf(parts, reading, looked));
   let decision = decideNow();
   // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
@@ -273,9 +273,18 @@ const needsLook = ({ method, target, headers }: Ruled): boolean =>
   !('unreadable' in target.request) &&
   (target.space === 'ews' || (target.space === 'eas' && hasBody(headers.values)));
 
-/** The account set-up rule allows by the body, so it must know the body first. */
-const needsEarlyLook = (reading: Ruled): boolean =>
-  needsLook(reading) && easKeys(reading.target.request)[0] === placeholderId;
+/** The rules of account set-up and of wipes allow by the body, so they must know the body first. */
+const needsEarlyLook = ({ known }: GateParts, reading: Ruled): boolean => {
+  if (!needsLook(reading)) return false;
+  const { request } = reading.target;
+  const keys = easKeys(request);
+  return (
+    keys[0] === placeholderId ||
+    (!('unreadable' in request) &&
+      request.command === 'Provision' &&
+      known.table.find(keys).some(({ wipePending }) => wipePending === true))
+  );
+};
 
 const look = ({ instance }: GateParts, reading: Ruled): Promise<Looked> =>
   reading.target.space === 'ews' ? lookAtEws(reading, instance.ews.pushHosts) : lookAtEas(reading);
