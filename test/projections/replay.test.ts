@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { DeviceCommand } from '../../domain/device/commands.ts';
 import { deviceDecider } from '../../domain/device/decide.ts';
 import { newId } from '../../platform/new-id.ts';
 import type { Transaction } from '../../platform/sql.ts';
@@ -439,14 +440,18 @@ test('a wipe is pending from when it is queued until it is over, for its own dev
         .map(({ deviceId, changedPosition }) => [deviceId, changedPosition]),
     );
   };
-  await say(deviceDecider, acme.devices.bad, (now) => ({
-    type: 'QueueTasks',
-    now,
-    transferId: newId('trf'),
-    taskBundleId: acme.taskBundleId,
-    policies: new Map(),
-    tasks: [{ type: 'wipe', parameters: {}, taskId }],
-  }));
+  await say(
+    deviceDecider,
+    acme.devices.bad,
+    (now): DeviceCommand => ({
+      type: 'QueueTasks',
+      now,
+      transferId: newId('trf'),
+      taskBundleId: acme.taskBundleId,
+      policies: new Map(),
+      tasks: [{ type: 'wipe', parameters: {}, taskId }],
+    }),
+  );
   assert.deepEqual(await pending(), [[acme.devices.bad, position()]]);
   await say(deviceDecider, acme.devices.bad, { type: 'CancelTask', taskId, reason: 'found again' });
   assert.deepEqual(await pending(), []);
