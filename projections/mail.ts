@@ -20,15 +20,22 @@ export interface MailVerdictRow {
   readonly easDeviceId: string | null;
   readonly userEmail: string | null;
   readonly access: 'allow' | 'deny';
+  /** Whether a wipe of the device is queued or sent and not over. */
+  readonly wipePending: boolean;
   /** Why, in one sentence. */
   readonly reason: string;
   /** Log position at which this verdict last changed. */
   readonly changedPosition: bigint;
 }
 
-type Content = Pick<MailVerdictRow, 'easDeviceId' | 'userEmail' | 'access' | 'reason'>;
+type Content = Pick<MailVerdictRow, 'easDeviceId' | 'userEmail' | 'access' | 'wipePending' | 'reason'>;
 type Facts = Pick<DeviceState, 'status' | 'mailAccess' | 'verdict' | 'userEmail'>;
-type Known = Facts & { readonly content: Content; readonly changedPosition: string };
+type Known = Facts & {
+  readonly content: Content;
+  /** Of wipes alone. */
+  readonly openTasks: DeviceState['openTasks'];
+  readonly changedPosition: string;
+};
 
 const relevant = new Set([
   'DeviceRegistered',
@@ -38,6 +45,11 @@ const relevant = new Set([
   'DeviceUserAssigned',
   'ComplianceVerdictReached',
   'DeviceUnenrolled',
+  'TaskQueued',
+  'TaskCompleted',
+  'TaskFailed',
+  'TaskCancelled',
+  'TaskExpired',
 ]);
 
 const evolve = (known: Known | undefined, event: StoredEvent): Known => {
@@ -48,14 +60,17 @@ const evolve = (known: Known | undefined, event: StoredEvent): Known => {
       mailAccess: known.mailAccess,
       verdict: known.verdict,
       userEmail: known.userEmail,
+      openTasks: known.openTasks,
       inventory: { easDeviceId: known.content.easDeviceId },
     }),
   };
   const state = evolveDevice(before, factOf<Fact<DeviceEvent>>(event));
   const { status, mailAccess, verdict, userEmail } = state;
+  const openTasks = state.openTasks.filter(({ type }) => type === 'wipe');
   const content: Content = {
     easDeviceId: state.inventory.easDeviceId ?? null,
     userEmail,
+    wipePending: openTasks.length > 0,
     ...mailVerdict(state),
   };
   const unchanged =
@@ -66,6 +81,7 @@ const evolve = (known: Known | undefined, event: StoredEvent): Known => {
     mailAccess,
     verdict,
     userEmail,
+    openTasks,
     content,
     changedPosition: unchanged ? known.changedPosition : event.position.toString(),
   };
@@ -73,13 +89,13 @@ const evolve = (known: Known | undefined, event: StoredEvent): Known => {
 
 export const mailProjection: Projection = {
   name: 'mail',
-  version: 2,
+  version: 3,
   categories: ['device'],
   tables: [
     {
       name: 'mail_verdicts',
       columns: `device_id ${key} not null, eas_device_id text, user_email text, access text not null,
-        reason text not null, changed_position bigint not null, ${foldedColumns}, primary key (tenant_id, device_id)`,
+        wipe_pending boolean not null, reason text not null, changed_position bigint not null, ${foldedColumns}, primary key (tenant_id, device_id)`,
       indexes: ['(tenant_id, changed_position)', '(tenant_id, upper(eas_device_id))'],
     },
   ],
@@ -95,6 +111,7 @@ export const mailProjection: Projection = {
           eas_device_id: content.easDeviceId,
           user_email: content.userEmail,
           access: content.access,
+          wipe_pending: content.wipePending,
           reason: content.reason,
           changed_position: changedPosition,
         }),
@@ -108,6 +125,7 @@ const columns = columnsOf<MailVerdictRow>({
   easDeviceId: 'eas_device_id',
   userEmail: 'user_email',
   access: 'access',
+  wipePending: 'wipe_pending',
   reason: 'reason',
   changedPosition: 'changed_position',
 });

@@ -3,16 +3,16 @@
  * ask.ts. docs/proxy-feed.md says what each field is for.
  */
 import { z } from 'zod';
-import type { Table, Verdict } from './table.ts';
+import { accesses, type Table, type Verdict } from './table.ts';
 
 const position = z.string().regex(/^\d{1,19}$/);
 
-/** deviceId, easDeviceId, userEmail, 1 for allow, reason, position. */
+/** deviceId, easDeviceId, userEmail, access (0 deny, 1 allow, 2 deny with a wipe pending), reason, position. */
 export const verdictRow = z.tuple([
   z.string().min(1).max(128),
   z.string().min(1).max(1_024).nullable(),
   z.string().min(1).max(1_024).nullable(),
-  z.literal([0, 1]),
+  z.literal([0, 1, 2]),
   z.string().max(4_096),
   z.int().min(0),
 ]);
@@ -45,14 +45,14 @@ const verdictOf = ([
   deviceId,
   easDeviceId,
   userEmail,
-  allow,
+  access,
   reason,
   at,
 ]: Batch['verdicts'][number]): Verdict => ({
   deviceId,
   easDeviceId,
   userEmail,
-  access: allow === 1 ? 'allow' : 'deny',
+  ...(accesses[access] ?? { access: 'deny' }),
   reason,
   position: at,
 });

@@ -144,7 +144,7 @@ const read = (
 };
 
 const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
-  let looked = needsEarlyLook(reading) ? await look(parts, reading) : null;
+  let looked = needsEarlyLook(parts, reading) ? await look(parts, reading) : null;
   const certificate = () => parts.clientCertificates?.shownBy(reading.socket, parts.clock()) ?? null;
   const decideNow = () => decide(questionOf(parts, reading, looked, certificate()));
   let decision = decideNow();
@@ -287,9 +287,18 @@ const needsLook = ({ method, target, headers }: Ruled): boolean =>
   !('unreadable' in target.request) &&
   (target.space === 'ews' || (target.space === 'eas' && hasBody(headers.values)));
 
-/** The account set-up rule allows by the body, so it must know the body first. */
-const needsEarlyLook = (reading: Ruled): boolean =>
-  needsLook(reading) && easKeys(reading.target.request)[0] === placeholderId;
+/** The rules of account set-up and of wipes allow by the body, so they must know the body first. */
+const needsEarlyLook = ({ known }: GateParts, reading: Ruled): boolean => {
+  if (!needsLook(reading)) return false;
+  const { request } = reading.target;
+  const keys = easKeys(request);
+  return (
+    keys[0] === placeholderId ||
+    (!('unreadable' in request) &&
+      request.command === 'Provision' &&
+      known.table.find(keys).some(({ wipePending }) => wipePending === true))
+  );
+};
 
 const look = (parts: GateParts, reading: Ruled): Promise<Looked> =>
   reading.target.space === 'ews' ? lookAtEws(parts, reading) : lookAtEas(parts, reading);

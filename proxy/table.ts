@@ -15,10 +15,25 @@ export interface Verdict {
   readonly easDeviceId: string | null;
   readonly userEmail: string | null;
   readonly access: 'allow' | 'deny';
+  /** Set when mail is denied while a wipe of the device is pending: the order must still reach it. */
+  readonly wipePending?: boolean;
   readonly reason: string;
   /** Position in the server's log of the fact behind this verdict. */
   readonly position: number;
 }
+
+type Access = Pick<Verdict, 'access' | 'wipePending'>;
+const denied: Access = { access: 'deny' };
+
+/** What the feed's code of an access means, by code. */
+export const accesses: readonly Access[] = [
+  denied,
+  { access: 'allow' },
+  { access: 'deny', wipePending: true },
+];
+
+const accessCode = ({ access, wipePending }: Access): number =>
+  access === 'allow' ? 1 : wipePending === true ? 2 : 0;
 
 /** One generation of the table; a snapshot makes a new one. All ids are canonical. */
 export interface Table {
@@ -86,8 +101,8 @@ export const openTable = (): Table => {
     const meta = records.meta(address);
     return {
       ...records.fields(address),
-      access: (meta & 1) === 1 ? 'allow' : 'deny',
-      reason: reasons.text(meta >>> 1),
+      ...(accesses[meta & 3] ?? denied),
+      reason: reasons.text(meta >>> 2),
       position: records.position(address),
     };
   };
@@ -101,7 +116,7 @@ export const openTable = (): Table => {
   };
   const drop = (address: number): void => {
     eachIndex(address, (index, hash) => index.remove(hash, address));
-    reasons.release(records.meta(address) >>> 1);
+    reasons.release(records.meta(address) >>> 2);
     const worthEmptying = records.kill(address);
     if (worthEmptying >= 0) empty(worthEmptying);
     size -= 1;
@@ -110,8 +125,7 @@ export const openTable = (): Table => {
     const key = packDeviceId(deviceId);
     return byDevice.first(hashOf(key), key);
   };
-  const metaOf = ({ access, reason }: Verdict): number =>
-    reasons.hold(reason) * 2 + (access === 'allow' ? 1 : 0);
+  const metaOf = (verdict: Verdict): number => reasons.hold(verdict.reason) * 4 + accessCode(verdict);
   const store = (verdict: Verdict): void => {
     const address = records.add(verdict, metaOf(verdict), verdict.position);
     eachIndex(address, (index, hash) => index.add(hash, address));
@@ -131,7 +145,7 @@ export const openTable = (): Table => {
       const old = records.fields(address);
       if (old.easDeviceId === verdict.easDeviceId && old.userEmail === verdict.userEmail) {
         const meta = metaOf(verdict);
-        reasons.release(records.meta(address) >>> 1);
+        reasons.release(records.meta(address) >>> 2);
         records.write(address, meta, verdict.position);
       } else {
         drop(address);

@@ -49,7 +49,7 @@ export const verdictRow = (row: MailVerdictRow) => [
   row.deviceId,
   row.easDeviceId,
   row.userEmail,
-  row.access === 'allow' ? 1 : 0,
+  row.access === 'allow' ? 1 : row.wipePending ? 2 : 0,
   row.reason.slice(0, longestReason),
   Number(row.changedPosition),
 ];

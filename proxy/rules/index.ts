@@ -20,6 +20,7 @@ import { unready } from './unready.ts';
 import { user } from './user.ts';
 import { validate } from './validate.ts';
 import { verdict } from './verdict.ts';
+import { wipe } from './wipe.ts';
 
 export const rules: Readonly<Record<Space, readonly Rule[]>> = {
   eas: [
@@ -36,6 +37,7 @@ export const rules: Readonly<Record<Space, readonly Rule[]>> = {
     body,
     device,
     user,
+    wipe,
     verdict,
   ],
   ews: [certificate, method, request, client, unready, stale, credential, body, account],

@@ -3,6 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { DeviceCommand } from '../../domain/device/commands.ts';
+import { deviceDecider } from '../../domain/device/decide.ts';
+import { newId } from '../../platform/new-id.ts';
 import type { Transaction } from '../../platform/sql.ts';
 import { findAccountByEmail, listAccounts } from '../../projections/accounts.ts';
 import { countOpenAlerts, listAlerts } from '../../projections/alerts.ts';
@@ -52,7 +55,7 @@ import {
 } from '../../projections/users.ts';
 import { type Servers, startServers } from '../support/servers.ts';
 import { dropReadModels, dump, projectTo, wholeLog } from './stage.ts';
-import { type Story, tellStory } from './story.ts';
+import { type Story, speaker, tellStory } from './story.ts';
 
 let servers: Servers;
 let acme: Story;
@@ -420,4 +423,41 @@ test('rebuilt in small batches, each delivered twice, the answers are the same',
     },
   });
   assert.deepEqual(await rebuiltWith(7, twice), built);
+});
+
+test('a wipe is pending from when it is queued until it is over, for its own device and tenant', async () => {
+  const { deps } = servers;
+  const { say, position } = speaker(deps, acme.tenantId);
+  const taskId = newId('tsk');
+  const pending = async () => {
+    await projectTo(deps, position());
+    const rows = await Promise.all(
+      [acme, other].map(({ tenantId }) => listMailVerdicts(deps.sql, tenantId, page)),
+    );
+    return rows.flatMap((found) =>
+      found.rows
+        .filter(({ wipePending }) => wipePending)
+        .map(({ deviceId, changedPosition }) => [deviceId, changedPosition]),
+    );
+  };
+  await say(
+    deviceDecider,
+    acme.devices.bad,
+    (now): DeviceCommand => ({
+      type: 'QueueTasks',
+      now,
+      transferId: newId('trf'),
+      taskBundleId: acme.taskBundleId,
+      policies: new Map(),
+      tasks: [{ type: 'wipe', parameters: {}, taskId }],
+    }),
+  );
+  assert.deepEqual(await pending(), [[acme.devices.bad, position()]]);
+  await say(deviceDecider, acme.devices.bad, { type: 'CancelTask', taskId, reason: 'found again' });
+  assert.deepEqual(await pending(), []);
+  const moved = await mailVerdictsSince(deps.sql, acme.tenantId, position() - 1n, 10);
+  assert.deepEqual(
+    moved.map(({ deviceId, wipePending }) => [deviceId, wipePending]),
+    [[acme.devices.bad, false]],
+  );
 });

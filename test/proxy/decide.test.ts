@@ -46,6 +46,13 @@ const validating = (bodyCommand: string | null, cmd = 'FolderSync', given: Parti
     bodyCommand,
     ...given,
   });
+const wiping = (given: Partial<Question> = {}) =>
+  question({
+    eas: readTarget('POST', `${easPath}?Cmd=Provision&User=u&DeviceId=abc&DeviceType=t`),
+    devices: [{ ...device, access: 'deny', wipePending: true }],
+    bodyCommand: 'Provision',
+    ...given,
+  });
 const options = (query: string, given: Partial<Question> = {}) =>
   question({ method: 'OPTIONS', eas: readTarget('OPTIONS', easPath + query), ...given });
 
@@ -202,6 +209,28 @@ const cases: readonly (readonly [string, Question, boolean, string])[] = [
     false,
     'device',
   ],
+  ['Provision of a denied device that is to be wiped', wiping(), true, 'wipe'],
+  ['a wipe: a body nobody looked at', wiping({ bodyCommand: null }), false, 'verdict'],
+  ['a wipe: a body that is FolderSync', wiping({ bodyCommand: 'FolderSync' }), false, 'verdict'],
+  [
+    'a wipe: Cmd that is not Provision',
+    wiping({ eas: readTarget('POST', `${easPath}?Cmd=Sync&User=u&DeviceId=abc&DeviceType=t`) }),
+    false,
+    'verdict',
+  ],
+  ["a wipe of another user's device", wiping({ credential: readCredential(basic('eve')) }), false, 'user'],
+  [
+    'a wipe of an earlier enrolment of the device',
+    wiping({
+      devices: [
+        { ...device, access: 'deny', wipePending: true, position: 4 },
+        { ...device, access: 'deny' },
+      ],
+    }),
+    false,
+    'verdict',
+  ],
+  ['a wipe with old verdicts', wiping({ tableAgeMs: 3_600_001 }), false, 'stale'],
   ['set-up: FolderSync', validating('FolderSync'), true, 'validate'],
   ['set-up: Provision', validating('Provision', 'Provision'), true, 'validate'],
   ['set-up: Sync', validating('Sync', 'Sync'), false, 'validate'],

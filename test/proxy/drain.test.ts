@@ -117,7 +117,9 @@ test('what is left after the drain time is cut, also connections that never got 
   const arrived = once(mail.events, 'request');
   const auth = `Authorization: ${basic('alice')}`;
   const target = syncTarget.replace('Cmd=Sync', 'Cmd=SendMail');
-  busy.write(`PROXY UNKNOWN\r\nPOST ${target} HTTP/1.1\r\nHost: x\r\n${auth}\r\nContent-Length: 90000\r\n\r\n`);
+  busy.write(
+    `PROXY UNKNOWN\r\nPOST ${target} HTTP/1.1\r\nHost: x\r\n${auth}\r\nContent-Length: 90000\r\n\r\n`,
+  );
   busy.write(easBody('SendMail', 'half'.repeat(10)));
   await arrived;
   const closed = [once(silent.resume(), 'close'), once(busy.resume(), 'close')];

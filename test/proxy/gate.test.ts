@@ -91,6 +91,29 @@ test('hop-by-hop headers and those that Connection names do not pass', async (t)
     assert.equal(mail.seen[0]?.headers[name], undefined, name);
 });
 
+test('a denied device that is to be wiped gets through with Provision alone, until the wipe is over', async (t) => {
+  const denied = { access: 'deny', reason: 'the device is lost' };
+  const { mail, feed, proxy } = await openStage(t, [verdictLine({ ...denied, wipePending: true })]);
+  const provision = syncTarget.replace('Cmd=Sync', 'Cmd=Provision');
+  const body = easBody('Provision');
+  const tried = async (options: Parameters<typeof post>[1]) => {
+    const response = await post(proxy.port, options);
+    await response.arrayBuffer();
+    return [response.status, response.headers.get('x-muster-reason')];
+  };
+  assert.deepEqual(await tried({ target: provision, body }), [200, null]);
+  assert.deepEqual(mail.seen[0]?.body, body);
+  assert.deepEqual(await tried({ target: provision, body: easBody('FolderSync') }), [403, 'body']);
+  assert.deepEqual(await tried({ target: provision }), [403, 'verdict']);
+  assert.deepEqual(await tried({ body: easBody('Sync') }), [403, 'verdict']);
+  assert.deepEqual(await tried({ body }), [403, 'verdict']);
+  assert.deepEqual(await tried({ target: provision, body, user: 'eve' }), [403, 'user']);
+  feed.send(verdictLine({ ...denied, position: '11' }), { kind: 'position', position: '11' });
+  await healthy(proxy, ({ position }) => position === '11');
+  assert.deepEqual(await tried({ target: provision, body }), [403, 'verdict']);
+  assert.equal(mail.seen.length, 1);
+});
+
 test('a refusal is 403 with its rule and reason, never 401, nothing reaches the mail server, and one line is logged', async (t) => {
   const { mail, proxy } = await openStage(t, [
     verdictLine({ access: 'deny', reason: 'the device is rooted' }),

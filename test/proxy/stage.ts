@@ -195,7 +195,7 @@ const rowOf = (line: Record<string, unknown>) => [
   line['deviceId'],
   line['easDeviceId'],
   line['userEmail'],
-  line['access'] === 'allow' ? 1 : 0,
+  line['access'] === 'allow' ? 1 : line['wipePending'] === true ? 2 : 0,
   line['reason'],
   Number(line['position']),
 ];

@@ -48,17 +48,22 @@ const email = fc.oneof(
   ),
   fc.constant(null),
 );
-const verdict = fc.record(
+const named = fc.record(
   {
     deviceId,
     easDeviceId: easId,
     userEmail: email,
-    access: fc.constantFrom('allow' as const, 'deny' as const),
     reason: fc.constantFrom('one', 'two', 'three', ''),
     position: fc.oneof(fc.nat(30), fc.constant(2 ** 52)),
   },
   { noNullPrototype: true },
 );
+const access = fc.constantFrom<Pick<Verdict, 'access' | 'wipePending'>>(
+  { access: 'allow' },
+  { access: 'deny' },
+  { access: 'deny', wipePending: true },
+);
+const verdict = fc.tuple(named, access).map(([given, one]): Verdict => ({ ...given, ...one }));
 const step = fc.oneof(
   { weight: 5, arbitrary: verdict.map((given) => ({ put: given })) },
   { weight: 1, arbitrary: deviceId.map((given) => ({ drop: given })) },
