@@ -152,7 +152,7 @@ const broken: readonly (readonly [string, (connection: Connection) => void])[] =
   ['a batch of another time', ({ send }) => send(deny, { from: '9' })],
   ['a batch that goes back', ({ send }) => send(deny, { position: '9' })],
   ['an older snapshot', ({ send }) => send(deny, { from: null, snapshot: 'last', position: '9' })],
-  ['a wrong type', ({ send }) => send(deny, { verdicts: [['dev_1', 'ABC123', null, 2, '', 11]] })],
+  ['a wrong type', ({ send }) => send(deny, { verdicts: [['dev_1', 'ABC123', null, 3, '', 11]] })],
   ['a line that is too long', ({ raw }) => raw('x'.repeat(9_000_000))],
 ];
 for (const [name, breakIt] of broken) {

@@ -320,7 +320,7 @@ test('a client that leaves in the middle of its body ends the request at the mai
   });
   const client = connect(proxy.port, '127.0.0.1');
   client.write(
-    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic('alice')}\r\nContent-Length: 1000\r\n\r\n`,
+    `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic('alice')}\r\nContent-Length: 100000\r\n\r\n`,
   );
   client.write(easBody('Sync', 'half'));
   await aborted;
