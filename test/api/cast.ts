@@ -2,7 +2,7 @@
  * Everybody who may call: an account of each role, accounts that are not ready, keys, a user of the portal, a device
  * and a proxy of one tenant, and what the documentation promises each of them. Sessions are opened in the vault, since
  * signing in is other tests' subject and costs a hash each time.
- * Called by test/api/{permissions,routes,revocation,isolation-matrix.alone}.test.ts.
+ * Called by test/api/{permissions,routes,revocation,isolation-matrix}.test.ts.
  */
 import { readFileSync } from 'node:fs';
 import { openPortalSessions } from '../../api/vault/portal-sessions.ts';
