@@ -252,18 +252,33 @@ const append = async (
   }
 };
 
+/** Reads again from where it stood when its connection ended, this many times. */
+const readTries = 5;
+
+/** Whether the connection ended under a call that nothing else was wrong with. */
+const connectionEnded = (cause: unknown): boolean =>
+  cause instanceof Error && /Session closed|Connection dropped/.test(cause.message);
+
 async function* readStream(
   client: EventStoreDBClient,
   stream: string,
   fromRevision: bigint,
 ): AsyncGenerator<StoredEvent> {
-  try {
-    for await (const resolved of drain(client.readStream(stream, { direction: FORWARDS, fromRevision })))
-      yield decode(resolved);
-  } catch (cause) {
-    if (cause instanceof StreamNotFoundError) return;
-    if (cause instanceof StreamDeletedError) throw streamDeleted(stream, cause);
-    throw outage(cause);
+  let next = fromRevision;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const read = client.readStream(stream, { direction: FORWARDS, fromRevision: next });
+      for await (const resolved of drain(read)) {
+        const event = decode(resolved);
+        next = event.revision + 1n;
+        yield event;
+      }
+      return;
+    } catch (cause) {
+      if (cause instanceof StreamNotFoundError) return;
+      if (cause instanceof StreamDeletedError) throw streamDeleted(stream, cause);
+      if (!connectionEnded(cause) || tries === readTries) throw outage(cause);
+    }
   }
 }
 
@@ -390,12 +405,16 @@ async function* follow(
   }
 }
 
-/** Opens the log at an EventStoreDB connection string (`esdb://host:2113?tls=false`). The channel is lazy. */
+/** Opens the log at an EventStoreDB connection string (`esdb://host:2113?tls=false`). Channels are lazy. */
 export const openEventStore = (connectionString: string): EventStore => {
   const client = EventStoreDBClient.connectionString(connectionString);
+  // The client cancels its read of a stream that does not exist, and the HTTP/2 library of Node 20 ends a connection on
+  // which more calls are cancelled than 1,000 at once and 33 a second from then on (nghttp2's guard against rapid
+  // resets; it has no setting). Such reads have a connection of their own, so that no append is under way on it.
+  const reader = EventStoreDBClient.connectionString(connectionString);
   return {
     append: (stream, events, expected) => append(client, stream, events, expected),
-    readStream: (stream, fromRevision) => readStream(client, stream, fromRevision),
+    readStream: (stream, fromRevision) => readStream(reader, stream, fromRevision),
     readAll: (options = {}) => readAll(client, options),
     follow: (options) => follow(client, options),
     async deleteStream(stream) {
@@ -416,6 +435,8 @@ export const openEventStore = (connectionString: string): EventStore => {
         throw outage(cause);
       }
     },
-    close: () => client.dispose(),
+    async close() {
+      await Promise.all([client.dispose(), reader.dispose()]);
+    },
   };
 };
