@@ -405,13 +405,26 @@ async function* follow(
   }
 }
 
+/**
+ * The same server by a connection of its own: gRPC shares one among all channels of a process whose options are equal,
+ * so that this one waits a millisecond longer for the answer to a keepalive ping (10 s by default).
+ */
+const ownConnection = (connectionString: string): string => {
+  const [server = '', query = ''] = connectionString.split('?', 2);
+  const settings = query.split('&').filter((setting) => setting !== '');
+  const isTimeout = (setting: string): boolean => /^keepAliveTimeout=/i.test(setting);
+  const timeoutMs = Number(settings.find(isTimeout)?.split('=')[1] ?? 10_000);
+  const longer = timeoutMs < 0 ? 2 ** 31 - 1 : timeoutMs + 1;
+  return `${server}?${[...settings.filter((setting) => !isTimeout(setting)), `keepAliveTimeout=${longer}`].join('&')}`;
+};
+
 /** Opens the log at an EventStoreDB connection string (`esdb://host:2113?tls=false`). Channels are lazy. */
 export const openEventStore = (connectionString: string): EventStore => {
   const client = EventStoreDBClient.connectionString(connectionString);
   // The client cancels its read of a stream that does not exist, and the HTTP/2 library of Node 20 ends a connection on
   // which more calls are cancelled than 1,000 at once and 33 a second from then on (nghttp2's guard against rapid
   // resets; it has no setting). Such reads have a connection of their own, so that no append is under way on it.
-  const reader = EventStoreDBClient.connectionString(connectionString);
+  const reader = EventStoreDBClient.connectionString(ownConnection(connectionString));
   return {
     append: (stream, events, expected) => append(client, stream, events, expected),
     readStream: (stream, fromRevision) => readStream(reader, stream, fromRevision),
