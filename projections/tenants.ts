@@ -44,7 +44,7 @@ export interface TenantRow {
   readonly registeredDevices: number;
   readonly enrolledDevices: number;
   readonly unenrolledDevices: number;
-  /** When an account or a device of it last did something; null: never. */
+  /** When an account or a device of it last did something, to the ten minutes before; null: never. */
   readonly lastActivityAt: string | null;
 }
 

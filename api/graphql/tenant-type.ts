@@ -86,7 +86,7 @@ builder.node(Tenant, {
     lastActivityAt: t.expose('lastActivityAt', {
       type: 'DateTime',
       nullable: true,
-      description: 'When an account or a device of the tenant last did something.',
+      description: 'When an account or a device of the tenant last did something, to the ten minutes before.',
     }),
     compliancePolicy: t.field({
       type: CompliancePolicy,
