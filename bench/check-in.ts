@@ -10,14 +10,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
-import { type Admin, createTenant, signInFirst } from '../cli/admin.ts';
 import { openClient } from '../cli/client.ts';
-import { enrolAll } from '../cli/fleet/drive.ts';
-import { type ThrowAwayIssuer, throwAwayIssuer } from '../cli/licence/throw-away.ts';
+import { throwAwayIssuer } from '../cli/licence/throw-away.ts';
 import { findRunning, type RunningMuster } from '../cli/running.ts';
 import type { SimulatedDevice } from '../cli/simulated-device.ts';
-import { newSecret, newUuid } from '../platform/new-id.ts';
-import { type MusterServer, startMuster } from '../test/support/muster.ts';
+import { newUuid } from '../platform/new-id.ts';
+import { startMuster } from '../test/support/muster.ts';
+import { prepareFleet } from './fleet.ts';
 import { benchLag } from './lag.ts';
 import { closedLoop, type Measured, medianOf } from './measure.ts';
 import { heading, row } from './report.ts';
@@ -34,29 +33,6 @@ const startBare = async (): Promise<{ url: string; stop(): void }> => {
     createInterface({ input: child.stdout }).once('line', (text) => resolve([text])),
   )) as [string];
   return { url: `http://127.0.0.1:${port}`, stop: () => void child.stdin.end() };
-};
-
-const prepare = async (
-  server: MusterServer,
-  license: ThrowAwayIssuer['license'],
-): Promise<{ admin: Admin; devices: SimulatedDevice[] }> => {
-  const client = openClient(server.url, { connections: callers });
-  const first = {
-    tenantSlug: 'operator',
-    email: 'operator@muster.local',
-    password: server.password as string,
-  };
-  const operator = await signInFirst(client, first, newSecret());
-  await license(operator, callers);
-  const { admin } = await createTenant(operator, {
-    name: 'Bench',
-    slug: 'bench',
-    email: 'a@bench.example',
-    password: newSecret(),
-    seats: callers,
-  });
-  const { devices } = await enrolAll(admin, { devices: callers, checkIns: 0, concurrency: 16 });
-  return { admin, devices };
 };
 
 const bareRequests = async (url: string, durationMs: number): Promise<Measured> => {
@@ -145,7 +121,7 @@ export const benchCheckIn = async (_: unknown, durationMs: number): Promise<void
   const bare = await startBare();
   try {
     const running = findRunning(dataDir) as RunningMuster;
-    const { admin, devices } = await prepare(server, license);
+    const { admin, devices } = await prepareFleet(server, license, callers);
     heading('Check-ins: POST /device/v1/sync, one value changed, acknowledged when durable');
     const checkIns = await compare(devices, bare.url, running, durationMs);
     await benchLag(devices, running, checkIns.perSecond / 2, durationMs);

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { type Embedded, startEmbedded } from '../embedded/main.ts';
 import { openLog } from '../platform/log.ts';
 import { benchCheckIn } from './check-in.ts';
+import { benchProxyLag } from './proxy/lag.ts';
 import { benchProxy } from './proxy/main.ts';
 import { benchProxyTable } from './proxy/table.ts';
 import { benchSignIn } from './sign-in.ts';
@@ -41,6 +42,7 @@ const benches: { [name: string]: (embedded: Embedded) => Promise<void> } = {
   'store-backup': (embedded) => benchBackup(embedded, durationMs, Number(values.events)),
   'check-in': (embedded) => benchCheckIn(embedded, durationMs),
   proxy: () => benchProxy(durationMs),
+  'proxy-lag': benchProxyLag,
   'proxy-table': benchProxyTable,
   'sign-in': (embedded) => benchSignIn(embedded, durationMs),
   tenants: () => benchTenants(durationMs, Number(values.tenants)),
