@@ -18,6 +18,7 @@ import { handoutDecider } from './handout/decide.ts';
 import { identityProviderDecider } from './identity-provider/decide.ts';
 import { importDecider } from './import/decide.ts';
 import { licenceDecider } from './licence/decide.ts';
+import { mailSightingDecider } from './mail-sighting/decide.ts';
 import { policyDecider } from './policy/decide.ts';
 import { proxyDecider } from './proxy/decide.ts';
 import { reservationDecider } from './reservation/decide.ts';
@@ -51,6 +52,7 @@ export const deciders: ReadonlyMap<string, AnyDecider> = new Map(
     handoutDecider,
     identityProviderDecider,
     importDecider,
+    mailSightingDecider,
     policyDecider,
     proxyDecider,
     reservationDecider,

@@ -17,6 +17,7 @@ import { handoutEvents } from './handout/handout.ts';
 import { identityProviderEvents } from './identity-provider/identity-provider.ts';
 import { importEvents } from './import/import.ts';
 import { licenceEvents } from './licence/licence.ts';
+import { mailSightingEvents } from './mail-sighting/mail-sighting.ts';
 import { policyEvents } from './policy/policy.ts';
 import { proxyEvents } from './proxy/proxy.ts';
 import { reservationEvents } from './reservation/reservation.ts';
@@ -46,6 +47,7 @@ export const catalogues: readonly EventCatalogue[] = [
   handoutEvents,
   identityProviderEvents,
   importEvents,
+  mailSightingEvents,
   policyEvents,
   proxyEvents,
   reservationEvents,

@@ -34,6 +34,7 @@ export const userId = idOf<'UserId'>('usr');
 export const userGroupId = idOf<'UserGroupId'>('ugr');
 export const importId = idOf<'ImportId'>('imp');
 export const handoutId = idOf<'HandoutId'>('hnd');
+export const mailSightingId = idOf<'MailSightingId'>('sgt');
 
 export type TenantId = z.infer<typeof tenantId>;
 export type AccountId = z.infer<typeof accountId>;
@@ -57,3 +58,4 @@ export type UserId = z.infer<typeof userId>;
 export type UserGroupId = z.infer<typeof userGroupId>;
 export type ImportId = z.infer<typeof importId>;
 export type HandoutId = z.infer<typeof handoutId>;
+export type MailSightingId = z.infer<typeof mailSightingId>;

@@ -113,6 +113,15 @@ export const refusals = {
     title: 'The link is not valid, or not any more',
     advice: 'Ask for a new one.',
   },
+  'mail-device-mismatch': {
+    title: 'The device cannot be the one that was seen',
+    advice: 'Choose an enrolled device of the user who signed in, or assign the device to that user first.',
+  },
+  'mail-device-taken': {
+    title: 'Another enrolled device has this EAS id',
+    advice: 'Unenrol that device first, or dismiss the sighting.',
+  },
+  'mail-sighting-missing': { title: 'No such sighting of a mail device', advice: 'Check the id.' },
   'name-taken': { title: 'The name is taken', advice: 'Choose another one.' },
   'own-address-excluded': {
     title: 'This would lock you out: your own address is not in the list',

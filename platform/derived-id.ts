@@ -8,6 +8,7 @@ import type {
   ApprovalId,
   DeviceId,
   EnrolmentId,
+  MailSightingId,
   TaskId,
   TenantId,
   TransferId,
@@ -21,6 +22,7 @@ interface Derived {
   dev: DeviceId;
   enr: EnrolmentId;
   usr: UserId;
+  sgt: MailSightingId;
 }
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';

@@ -30,6 +30,7 @@ type Prefixes = {
   ugr: 'userGroupId';
   imp: 'importId';
   hnd: 'handoutId';
+  sgt: 'mailSightingId';
 };
 
 /** A new sortable id of the kind that `prefix` names. */

@@ -42,6 +42,7 @@ export const queueNames = [
   'switch-mail-access',
   'review-exchange',
   'reconcile-exchange',
+  'bind-mail-device',
 ] as const;
 export type QueueName = (typeof queueNames)[number];
 

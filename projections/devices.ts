@@ -9,6 +9,7 @@ import type { Inventory } from '../domain/device/inventory.ts';
 import type { CompliancePolicyId, DeviceId, GroupId, TenantId, UserGroupId } from '../domain/ids.ts';
 import type { PolicyType } from '../domain/policy/policy.ts';
 import type { Ownership, Platform } from '../domain/text.ts';
+import { bareName, isSameUser } from '../platform/mail-user.ts';
 import { asTenant, type Sql, type Transaction } from '../platform/sql.ts';
 import { asOperator } from './operator.ts';
 import { allOf, columnsOf, type Page, type PageRequest, readPage, startsWith } from './page.ts';
@@ -176,6 +177,24 @@ export const listUserDevices = (
       page,
     ),
   );
+
+/** Enrolled devices without an EAS id of whoever signs in to mail by that name, by name: a handful at most. */
+export const listMailCandidates = (
+  sql: Sql,
+  tenantId: TenantId,
+  user: string,
+): Promise<readonly DeviceRow[]> =>
+  asTenant(sql, tenantId, async (tx) => {
+    const bare = bareName(user);
+    const owner = bare.includes('@')
+      ? tx`d.user_key = ${sortKey(bare)}`
+      : startsWith(tx, 'd.user_key', `${sortKey(bare)}@`);
+    const rows = await tx<DeviceRow[]>`
+      select ${tx.unsafe(columns)} from ${tx.unsafe(from)}
+      where ${owner} and d.status = 'enrolled' and d.state->'inventory'->>'easDeviceId' is null
+      order by d.name_key, d.device_id limit 20`;
+    return rows.filter(({ userEmail }) => userEmail !== null && isSameUser(user, userEmail));
+  });
 
 /** Devices of all users that are in a user group, by id. Unenrolled ones are left out. */
 export const listUserGroupDevices = (

@@ -19,6 +19,7 @@ import { handoutsProjection } from './handouts.ts';
 import { importsProjection } from './imports.ts';
 import { licenceProjection } from './licence.ts';
 import { mailProjection } from './mail.ts';
+import { mailSightingsProjection } from './mail-sightings.ts';
 import { policiesProjection } from './policies.ts';
 import type { Projection } from './projection.ts';
 import { proxiesProjection } from './proxies.ts';
@@ -51,6 +52,7 @@ export const projections: readonly Projection[] = [
   handoutsProjection,
   importsProjection,
   mailProjection,
+  mailSightingsProjection,
   policiesProjection,
   proxiesProjection,
   rolesProjection,

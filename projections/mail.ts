@@ -41,6 +41,7 @@ const relevant = new Set([
   'DeviceRegistered',
   'DeviceEnrolled',
   'DeviceInventoryChanged',
+  'DeviceEasIdBound',
   'DeviceMailAccessSet',
   'DeviceUserAssigned',
   'ComplianceVerdictReached',
@@ -89,7 +90,7 @@ const evolve = (known: Known | undefined, event: StoredEvent): Known => {
 
 export const mailProjection: Projection = {
   name: 'mail',
-  version: 3,
+  version: 4,
   categories: ['device'],
   tables: [
     {

@@ -13,6 +13,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import { openLine } from '../platform/signed-line.ts';
 import { fill, verdictRow } from './batch.ts';
+import { openTally } from './rate.ts';
 import type { ServerKey } from './server-key.ts';
 import type { KnownVerdicts } from './table.ts';
 
@@ -48,25 +49,12 @@ const mostAtOnce = 32;
 const mostRemembered = 10_000;
 const longestAnswerBytes = 256 * 1024;
 
-/** Counts questions per window, for a bounded number of names. */
-const openTally = (clock: Clock) => {
-  const counts = new LRUCache<string, { count: number; since: number }>({ max: mostRemembered });
-  return (name: string, most: number): boolean => {
-    const now = clock();
-    const found = counts.get(name);
-    const current = found !== undefined && now - found.since < windowMs ? found : { count: 0, since: now };
-    current.count += 1;
-    counts.set(name, current);
-    return current.count <= most;
-  };
-};
-
 /** Opens the questioner. */
 export const openAsk = (parts: AskParts): Ask => {
   const { clock, log, known } = parts;
   const refused = new LRUCache<string, number>({ max: mostRemembered });
   const running = new Map<string, Promise<boolean>>();
-  const mayAsk = openTally(clock);
+  const mayAsk = openTally(clock, windowMs);
   let unreachableSince = Number.NEGATIVE_INFINITY;
 
   const ask = async (easIds: readonly string[], name: string): Promise<boolean> => {

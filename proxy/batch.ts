@@ -25,6 +25,8 @@ const batch = z.object({
   position,
   at: z.number(),
   staleRule: z.enum(['deny', 'allow-known']),
+  /** Servers of before sightings do not say it. */
+  learns: z.boolean().default(false),
   snapshot: z.enum(['part', 'last']).optional(),
   reset: z.literal(true).optional(),
   verdicts: z.array(verdictRow).max(5_000),

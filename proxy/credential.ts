@@ -66,20 +66,3 @@ const named = (name: string, scheme: 'basic' | 'bearer'): Credential => {
   const sound = user.length > 0 && user.length <= 320 && !/\p{Cc}/u.test(user);
   return sound ? { user, scheme } : none('the user name is empty, too long or has control characters');
 };
-
-/** The part of a name that stands before '@' or after the domain's backslash. */
-export const localPart = (user: string): string => {
-  const bare = user.slice(user.lastIndexOf('\\') + 1);
-  const at = bare.indexOf('@');
-  return at < 0 ? bare : bare.slice(0, at);
-};
-
-/**
- * True when the credential's user is the one with this mail address. A name with '@' must be that address; a bare or
- * domain-qualified name must be its local part, as directories name accounts.
- */
-export const isSameUser = (user: string, email: string): boolean => {
-  const bare = user.slice(user.lastIndexOf('\\') + 1);
-  const address = email.normalize('NFC').trim().toLowerCase();
-  return bare.includes('@') ? bare === address : bare === localPart(address) && bare !== '';
-};

@@ -28,6 +28,7 @@ import type { Decision, Question } from './question.ts';
 import { linger, refuse } from './refuse.ts';
 import { device as unknownDevice } from './rules/device.ts';
 import { placeholderId } from './rules/validate.ts';
+import type { Sight } from './sightings.ts';
 import type { KnownVerdicts } from './table.ts';
 import { readSpace, type Target } from './target.ts';
 import { peekBytes } from './wbxml.ts';
@@ -50,6 +51,8 @@ export interface GateParts {
   readonly clock: Clock;
   /** Asks the server about a device that is not known. */
   readonly ask: Ask;
+  /** Told of a device that is refused because nobody knows it. */
+  readonly sight: Sight;
   /** Told of every request once it is over. */
   readonly observe: (entry: AccessEntry) => void;
 }
@@ -158,10 +161,25 @@ const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
   const { request } = reading.target;
   if (!decision.allow || 'unreadable' in request) {
     refuseIt(parts, reading, decision);
+    if (decision.rule === unknownDevice.name && !('unreadable' in request)) sight(parts, reading, request);
     return logRequest(parts, reading, decision, null);
   }
   const { final, fault } = await pass(parts, reading, request, decision, decideNow, looked);
   logRequest(parts, reading, final, fault);
+};
+
+/** What the tenant may want to learn: it changes nothing for this request, which is answered. */
+const sight = (parts: GateParts, { headers, credential, client }: Ruled, eas: EasRequest): void => {
+  const authorization = headers.values.get('authorization');
+  if (eas.deviceId === null || credential.user === null || authorization === undefined) return;
+  parts.sight({
+    easDeviceId: eas.deviceId,
+    deviceType: eas.deviceType,
+    user: credential.user,
+    userAgent: headers.values.get('user-agent') ?? null,
+    address: client,
+    authorization,
+  });
 };
 
 /** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */

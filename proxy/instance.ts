@@ -25,6 +25,7 @@ import { figuresOf, type Operations } from './operations.ts';
 import { contextOf, keepCertificate } from './reload.ts';
 import type { ReportTiming } from './report.ts';
 import { openServerKey } from './server-key.ts';
+import { openSightings } from './sightings.ts';
 import { openStaleLog } from './stale-log.ts';
 import { loadVerdicts, openStateFile } from './state-file.ts';
 import { openConnector } from './trust.ts';
@@ -115,6 +116,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   const { serverUrl, allowAnyServerCertificate } = config;
   const { observe } = operations;
   const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
+  const sightings = openSightings({ known, backend, clock, log, onSighting: () => reporter.soon() });
   const addresses = openClientAddresses(instance.trustedProxies);
   const gate = openGate({
     instance,
@@ -127,6 +129,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     log,
     clock,
     ask,
+    sight: sightings.sight,
     observe,
     bodyIdleMs: parts.listenerTiming?.bodyIdleMs,
   });
@@ -184,7 +187,13 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
   });
   const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
-  const reporter = operations.reportTo({ serverUrl, agent, figures, timing: parts.reportTiming });
+  const reporter = operations.reportTo({
+    serverUrl,
+    agent,
+    figures,
+    takeSightings: sightings.take,
+    timing: parts.reportTiming,
+  });
   const sayStale = openStaleLog(log);
   const recheck = setInterval(() => {
     held.recheck();
@@ -208,6 +217,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     await drain();
     clearInterval(recheck);
     kept?.stop();
+    await sightings.stop();
     await feed.stop();
     await backend.destroy();
     await reporter.stop();

@@ -10,7 +10,7 @@ import { type AccessEntry, type AccessLogSettings, openAccessLog } from './acces
 import { deniesAll, type Health } from './admin.ts';
 import { openDenialTally } from './denial-tally.ts';
 import { type InstanceFigures, type Metrics, openMetrics } from './metrics.ts';
-import { openReporter, type Reporter, type ReportTiming } from './report.ts';
+import { openReporter, type Reporter, type ReporterParts, type ReportTiming } from './report.ts';
 
 export interface OperationsParts {
   readonly log: Logger;
@@ -25,6 +25,7 @@ export interface ReportTarget {
   /** The client by which the server knows the instance. */
   readonly agent: Agent;
   readonly figures: () => InstanceFigures;
+  readonly takeSightings: ReporterParts['takeSightings'];
   readonly timing?: Partial<ReportTiming> | undefined;
 }
 
@@ -76,7 +77,7 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
   const startedAt = isoTime(clock());
   const tallies = new Map<string, { tally: ReturnType<typeof openDenialTally>; reporter: Reporter }>();
 
-  const reportTo = ({ serverUrl, agent, figures, timing }: ReportTarget): Reporter => {
+  const reportTo = ({ serverUrl, agent, figures, takeSightings, timing }: ReportTarget): Reporter => {
     const { instance } = figures();
     const tally = openDenialTally(clock);
     const state = () => {
@@ -96,7 +97,15 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
         allowsAnyServerCertificate: !now.verifiesServer,
       };
     };
-    const reporter = openReporter({ serverUrl, agent, state, tally, log: log.child({ instance }), timing });
+    const reporter = openReporter({
+      serverUrl,
+      agent,
+      state,
+      tally,
+      takeSightings,
+      log: log.child({ instance }),
+      timing,
+    });
     tallies.set(instance, { tally, reporter });
     return reporter;
   };

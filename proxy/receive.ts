@@ -61,6 +61,7 @@ export const openReceiver = (
     known.tenantId = batch.tenantId;
     known.position = batch.position;
     known.staleRule = batch.staleRule;
+    known.learns = batch.learns;
     known.contactAt = clock();
   };
   const onSnapshot = (batch: Batch, line: string): void => {
@@ -84,7 +85,8 @@ export const openReceiver = (
       throw new Error('a batch does not follow what is known');
     if (BigInt(batch.position) < BigInt(batch.from)) throw new Error('a batch goes back');
     const changed = fill(known.table, batch.verdicts);
-    const isChange = batch.from !== batch.position || known.staleRule !== batch.staleRule;
+    const isChange =
+      batch.from !== batch.position || known.staleRule !== batch.staleRule || known.learns !== batch.learns;
     confirm(batch);
     journal.follow(line, isChange || batch.verdicts.length > 0);
     if (batch.verdicts.length > 0) onVerdicts(changed);

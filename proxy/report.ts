@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, request } from 'undici';
 import type { Logger } from '../platform/log.ts';
 import type { DenialTally, DueDenials } from './denial-tally.ts';
+import type { MailSighting } from './sightings.ts';
 
 /** The state of one proxy as it tells it. Times are ISO 8601, UTC. */
 export interface ProxyReport {
@@ -32,6 +33,8 @@ export interface ReporterParts {
   readonly agent: Agent;
   readonly state: () => ProxyReport;
   readonly tally: DenialTally;
+  /** Takes what was seen since the last report. */
+  readonly takeSightings: () => readonly MailSighting[];
   readonly log: Logger;
   readonly timing?: Partial<ReportTiming> | undefined;
 }
@@ -55,11 +58,11 @@ const lastReportMs = 2_000;
 
 const defaultTiming: ReportTiming = { everyMs: 15_000, soonMs: 1_000 };
 
-type Batch = DueDenials & { readonly reportId: string };
+type Batch = DueDenials & { readonly reportId: string; readonly sightings: readonly MailSighting[] };
 
 /** Starts to report. */
 export const openReporter = (parts: ReporterParts): Reporter => {
-  const { serverUrl, agent, state, tally, log } = parts;
+  const { serverUrl, agent, state, tally, takeSightings, log } = parts;
   const { everyMs, soonMs } = { ...defaultTiming, ...parts.timing };
   const url = new URL(`${serverUrl.pathname.replace(/\/$/, '')}/proxy/v1/status`, serverUrl);
   let unsent: Batch | null = null;
@@ -69,14 +72,14 @@ export const openReporter = (parts: ReporterParts): Reporter => {
   const send = async (): Promise<void> => {
     if (unsent === null) {
       const due = tally.take() ?? { denials: [], others: 0 };
-      unsent = { ...due, reportId: randomUUID() };
+      unsent = { ...due, sightings: takeSightings(), reportId: randomUUID() };
     }
-    const { reportId, denials, others } = unsent;
+    const { reportId, denials, others, sightings } = unsent;
     const response = await request(url, {
       method: 'POST',
       dispatcher: agent,
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ reportId, state: state(), denials, others }),
+      body: JSON.stringify({ reportId, state: state(), denials, others, sightings }),
       headersTimeout: 10_000,
       bodyTimeout: 10_000,
     });

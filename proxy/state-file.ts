@@ -77,6 +77,7 @@ const readVerdicts = async (file: string, serverKey: ServerKey, clock: Clock): P
     known.tenantId = batch.tenantId;
     known.position = batch.position;
     known.staleRule = batch.staleRule;
+    known.learns = batch.learns;
     // The time that the server signed, unless a clock was set back since: old verdicts must not look fresh.
     known.contactAt = Math.min(batch.at, clock());
     if (batch.snapshot === 'last') snapshotBytes = readBytes;

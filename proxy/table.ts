@@ -2,7 +2,7 @@
  * The verdicts in memory: which EAS device id belongs to whom, and whether it may have mail. Written by receive.ts, read
  * by gate.ts for every request. Packed (table-records.ts, table-index.ts): a million devices are no million objects.
  */
-import { localPart } from './credential.ts';
+import { localPart } from '../platform/mail-user.ts';
 import { canonicalEasId } from './eas.ts';
 import { packDeviceId } from './table-ids.ts';
 import { hashOf, type Index, openIndex } from './table-index.ts';
@@ -193,6 +193,8 @@ export interface KnownVerdicts {
   connected: boolean;
   /** What the tenant wants once the verdicts are older than they may be: nobody, or who was allowed last. */
   staleRule: StaleRule;
+  /** Whether the tenant wants to hear of devices that nobody knows. */
+  learns: boolean;
 }
 
 export type StaleRule = 'deny' | 'allow-known';
@@ -205,4 +207,5 @@ export const nothingKnown = (): KnownVerdicts => ({
   contactAt: null,
   connected: false,
   staleRule: 'deny',
+  learns: false,
 });

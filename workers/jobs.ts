@@ -9,6 +9,7 @@ import type {
   GroupId,
   HandoutId,
   ImportId,
+  MailSightingId,
   PolicyId,
   TaskBundleId,
   TenantId,
@@ -72,6 +73,7 @@ export interface JobData {
   };
   'purge-tenants': Record<string, never>;
   'review-devices': Record<string, never>;
+  'bind-mail-device': { readonly origin: Origin; readonly sightingId: MailSightingId };
   'release-seat': { readonly origin: Origin; readonly deviceId: DeviceId };
   'review-seats': Record<string, never>;
   'review-licence': Record<string, never>;

@@ -7,6 +7,7 @@ import { openSeal } from '../platform/seal.ts';
 import { openSealedSecrets } from '../platform/sealed-secrets.ts';
 import { openProjectionWaiter } from '../projections/await.ts';
 import { actOnVerdict } from './act-on-verdict.ts';
+import { bindSeenDevice } from './bind-mail-device.ts';
 import { deployTemplate } from './deploy-template.ts';
 import { issueHandout } from './issue-handout.ts';
 import type { Parts } from './jobs.ts';
@@ -83,6 +84,7 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
       runJobs(openSwitchMailAccess(), parts),
       runJobs(reviewExchange, parts),
       runJobs(reconcileExchange, parts),
+      runJobs(bindSeenDevice, parts),
     ];
     endings.push(() => {
       // No more jobs are taken; then those that are long give back theirs.

@@ -14,11 +14,13 @@ import type {
   GroupId,
   HandoutId,
   ImportId,
+  MailSightingId,
   PolicyId,
   TaskBundleId,
   TenantId,
 } from '../domain/ids.ts';
 import type { ImportEvent } from '../domain/import/import.ts';
+import type { MailSightingEvent } from '../domain/mail-sighting/mail-sighting.ts';
 import type { PolicyEvent } from '../domain/policy/policy.ts';
 import type { TaskBundleEvent } from '../domain/task-bundle/task-bundle.ts';
 import type { TenantEvent } from '../domain/tenant/tenant.ts';
@@ -38,6 +40,7 @@ export const reactedCategories = [
   'import',
   'handout',
   'exchange',
+  'mail-sighting',
 ] as const;
 
 const originOf = (event: StoredEvent): Origin => ({
@@ -149,6 +152,7 @@ export const react = (event: StoredEvent): JobRequest[] => {
     | ImportEvent
     | HandoutEvent
     | ExchangeEvent
+    | MailSightingEvent
   )['type'];
   switch (type) {
     case 'TaskBundleTransferred':
@@ -192,6 +196,14 @@ export const react = (event: StoredEvent): JobRequest[] => {
       ];
     case 'ExchangeReconciliationRequested':
       return reconcileExchange(event, event.data as Parameters<typeof reconcileExchange>[1]);
+    case 'MailDeviceSighted':
+      return [
+        {
+          queue: 'bind-mail-device',
+          jobId: event.id,
+          data: { origin: originOf(event), sightingId: event.entityId as MailSightingId },
+        },
+      ];
     case 'HandoutRequested':
       return [
         {

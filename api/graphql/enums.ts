@@ -15,7 +15,7 @@ import { challengeProvider, portal, signInMethod } from '../../domain/sign-in/si
 import { taskTypeNames } from '../../domain/task-bundle/tasks/index.ts';
 import { itemKinds } from '../../domain/template/content.ts';
 import { itemActions } from '../../domain/template/plan.ts';
-import { directory, supportLevel, tenantKind } from '../../domain/tenant/tenant.ts';
+import { directory, supportLevel, tenantKind, unknownMailDevices } from '../../domain/tenant/tenant.ts';
 import { ownership, platforms } from '../../domain/text.ts';
 import { queueNames } from '../../platform/queue.ts';
 import { approvalStatuses } from '../../projections/approvals.ts';
@@ -57,6 +57,8 @@ export const PolicyStatus = enumOf('PolicyStatus', ['active', 'retired']);
 export const EnrolmentStatus = enumOf('EnrolmentStatus', ['open', 'used', 'revoked', 'expired']);
 export const ProxyStatus = enumOf('ProxyStatus', ['active', 'revoked']);
 export const StaleMailRule = enumOf('StaleMailRule', ['deny', 'allow-known']);
+export const UnknownMailDevices = enumOf('UnknownMailDevices', unknownMailDevices.options);
+export const MailSightingStatus = enumOf('MailSightingStatus', ['open', 'bound', 'dismissed']);
 export const TaskTypeName = enumOf('TaskTypeName', taskTypeNames);
 export const TaskState = enumOf('TaskState', taskStates);
 export const Edition = enumOf('Edition', edition.options);

@@ -13,6 +13,7 @@ import { findEnrolment } from '../../projections/enrolments.ts';
 import { findGroup } from '../../projections/groups.ts';
 import { findHandout } from '../../projections/handouts.ts';
 import { findImport } from '../../projections/imports.ts';
+import { findMailSighting } from '../../projections/mail-sightings.ts';
 import { findPolicy } from '../../projections/policies.ts';
 import { findProxy } from '../../projections/proxies.ts';
 import { findRole } from '../../projections/roles.ts';
@@ -57,6 +58,8 @@ const finders: Readonly<Record<string, Find>> = {
     findDeployment(deps.sql, tenantOf(context), id as ids.DeploymentId),
   User: ({ deps, ...context }, id) => findUser(deps.sql, tenantOf(context), id as ids.UserId),
   UserGroup: ({ deps, ...context }, id) => findUserGroup(deps.sql, tenantOf(context), id as ids.UserGroupId),
+  MailSighting: ({ deps, ...context }, id) =>
+    findMailSighting(deps.sql, tenantOf(context), id as ids.MailSightingId),
   Import: ({ deps, ...context }, id) => findImport(deps.sql, tenantOf(context), id as ids.ImportId),
   Handout: ({ deps, ...context }, id) => findHandout(deps.sql, tenantOf(context), id as ids.HandoutId),
 };

@@ -18,6 +18,7 @@ import type { EnrolmentRow } from '../../projections/enrolments.ts';
 import type { GroupRow } from '../../projections/groups.ts';
 import type { HandoutRow } from '../../projections/handouts.ts';
 import type { ImportRow } from '../../projections/imports.ts';
+import type { MailSightingRow } from '../../projections/mail-sightings.ts';
 import type { PolicyRow, PolicyVersionRow } from '../../projections/policies.ts';
 import type { ProxyRow } from '../../projections/proxies.ts';
 import type { TaskBundleRow } from '../../projections/task-bundles.ts';
@@ -52,6 +53,7 @@ export const DeviceGroup = readable('group.read', builder.objectRef<GroupRow>('D
 export const Enrolment = readable('enrolment.read', builder.objectRef<EnrolmentRow>('Enrolment'));
 export const Handout = readable('enrolment.read', builder.objectRef<HandoutRow>('Handout'));
 export const Import = readable('user.read', builder.objectRef<ImportRow>('Import'));
+export const MailSighting = readable('device.read', builder.objectRef<MailSightingRow>('MailSighting'));
 export const Policy = readable('policy.read', builder.objectRef<PolicyRow>('Policy'));
 export const PolicyVersion = readable('policy.read', builder.objectRef<PolicyVersionRow>('PolicyVersion'));
 export const EasProxy = readable('proxy.read', builder.objectRef<ProxyRow>('Proxy'));

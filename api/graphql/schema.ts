@@ -18,6 +18,7 @@ import './exchange.ts';
 import './group.ts';
 import './licence.ts';
 import './handout.ts';
+import './mail-sighting.ts';
 import './identity-provider.ts';
 import './import.ts';
 import './node.ts';

@@ -4,7 +4,7 @@
  */
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
-import type { StaleMailRule } from '../../domain/tenant/tenant.ts';
+import type { StaleMailRule, UnknownMailDevices } from '../../domain/tenant/tenant.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { holderOf, ofProxyOwner } from '../../platform/reservation.ts';
 import { credentialMaxAgeMs as maxAgeMs, type ProxyCredential } from '../credentials.ts';
@@ -12,6 +12,7 @@ import { credentialMaxAgeMs as maxAgeMs, type ProxyCredential } from '../credent
 /** A proxy and what its tenant wants of it. */
 export interface IdentifiedProxy extends ProxyCredential {
   readonly staleMailRule: StaleMailRule;
+  readonly unknownMailDevices: UnknownMailDevices;
   readonly verifiesServer: boolean | null;
 }
 
@@ -32,6 +33,13 @@ export const identifyProxy = async (
   if (state.status !== 'active' || tenant.state.status !== 'active') return null;
   if (state.certificateSha256 !== certificateSha256) return null;
   const { verifiesServer } = state;
-  const { staleMailRule } = tenant.state;
-  return { kind: 'proxy', tenantId, proxyId: target.id, staleMailRule, verifiesServer };
+  const { staleMailRule, unknownMailDevices } = tenant.state;
+  return {
+    kind: 'proxy',
+    tenantId,
+    proxyId: target.id,
+    staleMailRule,
+    unknownMailDevices,
+    verifiesServer,
+  };
 };

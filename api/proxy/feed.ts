@@ -83,7 +83,7 @@ const openBatches = (
     readonly reset?: boolean;
   }): Promise<void> => {
     const { from, position, rows, ...rest } = batch;
-    const { tenantId, staleMailRule } = current();
+    const { tenantId, staleMailRule, unknownMailDevices } = current();
     const text = JSON.stringify({
       tenantId,
       nonce,
@@ -92,6 +92,7 @@ const openBatches = (
       position: notNegative(position),
       at: deps.clock(),
       staleRule: staleMailRule,
+      learns: unknownMailDevices !== 'refuse',
       ...rest,
       verdicts: rows.map(verdictRow),
     });

@@ -86,6 +86,8 @@ export type DeviceCommand =
   /** null takes the device off its user. */
   | { readonly type: 'AssignDeviceUser'; readonly userEmail: string | null }
   | { readonly type: 'SetMailAccess'; readonly access: MailAccess }
+  /** The id that its mail app was seen with. */
+  | { readonly type: 'BindEasId'; readonly easDeviceId: string }
   | ({ readonly type: 'JoinGroup'; readonly groupId: GroupId | null } & Evaluated)
   /** Reaches the verdict again and expires tasks: by schedule, or after the compliance policy changed. */
   | ({ readonly type: 'ReviewDevice' } & Evaluated)

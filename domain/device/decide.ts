@@ -25,7 +25,10 @@ import { applyTaskResults, assignPolicy, cancelTask, expireTasks, queueTasks } f
 
 /** Records what a report changes; what is known already is not recorded again. */
 const recordReport = (draft: Draft, report: Report): void => {
-  const changes = changedInventory(draft.state.inventory, report.inventory ?? {});
+  const { easDeviceId, ...rest } = report.inventory ?? {};
+  const withdraws = easDeviceId === null && draft.state.easIdBound;
+  const reported = easDeviceId === undefined || withdraws ? rest : { ...rest, easDeviceId };
+  const changes = changedInventory(draft.state.inventory, reported);
   if (Object.keys(changes).length > 0) record(draft, { type: 'DeviceInventoryChanged', data: { changes } });
   if (report.apps) {
     const data = changedApps(draft.state.apps, report.apps);
@@ -176,6 +179,13 @@ export const decideDevice = (command: DeviceCommand, state: DeviceState): Decisi
       return state.mailAccess === command.access
         ? []
         : [{ type: 'DeviceMailAccessSet', data: { access: command.access } }];
+    case 'BindEasId': {
+      if (state.status !== 'enrolled') return refuse('device-not-enrolled', { field: 'deviceId' });
+      const { easDeviceId } = command;
+      return state.inventory.easDeviceId?.toUpperCase() === easDeviceId.toUpperCase()
+        ? []
+        : [{ type: 'DeviceEasIdBound', data: { easDeviceId } }];
+    }
     case 'JoinGroup': {
       if (state.groupId === command.groupId) return [];
       const draft = draftOf(state, command.now);
@@ -217,7 +227,7 @@ export const decideDevice = (command: DeviceCommand, state: DeviceState): Decisi
 
 export const deviceDecider: Decider<DeviceState, DeviceCommand, DeviceEvent> = {
   events: deviceEvents,
-  stateVersion: 2,
+  stateVersion: 3,
   initial: initialDevice,
   evolve: evolveDevice,
   decide: decideDevice,

@@ -24,7 +24,7 @@ import { digest } from '../proxy/proxy.ts';
 import type { OpenTask } from '../task-bundle/compose.ts';
 import { task } from '../task-bundle/tasks/index.ts';
 import { email, line, name, type Ownership, ownership, type Platform, platform, time } from '../text.ts';
-import { type Apps, app, applyApps, type Inventory, inventory } from './inventory.ts';
+import { type Apps, app, applyApps, easDeviceId, type Inventory, inventory } from './inventory.ts';
 
 /** Push services by which a device can be woken. */
 export const pushProvider = z.enum(['fcm', 'apns', 'wns']);
@@ -70,6 +70,8 @@ export const deviceEvents = defineEvents('device', {
   DeviceTokenReplaced: z.strictObject({ tokenHash: digest }),
   DeviceCheckedIn: z.strictObject({ checkInId, dueAt }),
   DeviceInventoryChanged: z.strictObject({ changes: inventory }),
+  /** The id that its mail app presents became known at the mail gate, not by its own report. */
+  DeviceEasIdBound: z.strictObject({ easDeviceId }),
   DeviceAppsChanged: z.strictObject({ installed: z.array(app), removed: z.array(app.shape.id) }),
   DevicePushAddressChanged: z.strictObject({ push: pushAddress.nullable() }),
   DevicePushTokenDied: z.strictObject({
@@ -136,6 +138,8 @@ export interface DeviceState {
   /** Most recent check-in ids, to recognise a repeated check-in. */
   readonly recentCheckIns: readonly string[];
   readonly inventory: Inventory;
+  /** Whether its EAS id was bound to it: that it does not report one withdraws nothing then. */
+  readonly easIdBound: boolean;
   readonly apps: Apps;
   readonly appsKnown: boolean;
   readonly push: PushAddress | null;
@@ -165,6 +169,7 @@ export const initialDevice: DeviceState = {
   lastCheckInAt: null,
   recentCheckIns: [],
   inventory: {},
+  easIdBound: false,
   apps: {},
   appsKnown: false,
   push: null,
@@ -261,6 +266,7 @@ export const evolveDevice = (state: DeviceState, fact: Fact<DeviceEvent>): Devic
         enrolledAt: at,
         lastCheckInAt: at,
         recentCheckIns: [],
+        easIdBound: false,
         apps: {},
         appsKnown: false,
         push: null,
@@ -277,6 +283,12 @@ export const evolveDevice = (state: DeviceState, fact: Fact<DeviceEvent>): Devic
       };
     case 'DeviceInventoryChanged':
       return { ...state, inventory: { ...state.inventory, ...data.changes } };
+    case 'DeviceEasIdBound':
+      return {
+        ...state,
+        easIdBound: true,
+        inventory: { ...state.inventory, easDeviceId: data.easDeviceId },
+      };
     case 'DeviceAppsChanged':
       return { ...state, apps: applyApps(state.apps, data), appsKnown: true };
     case 'DevicePushAddressChanged':

@@ -6,6 +6,9 @@ import { z } from 'zod';
 import { same } from '../same.ts';
 import { line } from '../text.ts';
 
+/** The id that a device presents in ActiveSync (MS-ASHTTP 2.2.1.1.1.2.4). */
+export const easDeviceId = z.string().regex(/^[0-9A-Za-z]{1,64}$/, 'must be 1 to 64 letters and digits');
+
 /** Every value a device may report. A key is absent until first reported; null withdraws it. */
 export const inventory = z
   .strictObject({
@@ -20,11 +23,7 @@ export const inventory = z
     securityPatch: z.iso.date().nullable(),
     /** Version of the agent that syncs. */
     agentVersion: line(40).nullable(),
-    /** The id the device presents in ActiveSync (MS-ASHTTP 2.2.1.1.1.2.4). */
-    easDeviceId: z
-      .string()
-      .regex(/^[0-9A-Za-z]{1,64}$/, 'must be 1 to 64 letters and digits')
-      .nullable(),
+    easDeviceId: easDeviceId.nullable(),
     /** True when rooted (Android) or jailbroken (Apple). */
     rooted: z.boolean().nullable(),
     /** True when a passcode or password locks the screen. */

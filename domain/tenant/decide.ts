@@ -21,6 +21,7 @@ import {
   type TenantKind,
   type TenantState,
   tenantEvents,
+  type UnknownMailDevices,
 } from './tenant.ts';
 
 /** What can be set on a tenant; what is undefined stays as it is. */
@@ -40,6 +41,7 @@ export type TenantCommand =
   | { readonly type: 'ReactivateTenant' }
   | { readonly type: 'AssignTenantCompliancePolicy'; readonly compliancePolicyId: CompliancePolicyId }
   | { readonly type: 'ChooseStaleMailRule'; readonly staleMailRule: StaleMailRule }
+  | { readonly type: 'ChooseUnknownMailDevices'; readonly unknownMailDevices: UnknownMailDevices }
   | { readonly type: 'ConfigureTenant'; readonly changes: TenantChanges }
   /** `confirmation` is what the operator typed: the short name. */
   | {
@@ -171,6 +173,12 @@ export const decideTenant = (command: TenantCommand, state: TenantState): Decisi
       return state.staleMailRule === command.staleMailRule
         ? []
         : [{ type: 'TenantStaleMailRuleChosen', data: { staleMailRule: command.staleMailRule } }];
+    case 'ChooseUnknownMailDevices': {
+      const { type: _, ...data } = command;
+      return state.unknownMailDevices === data.unknownMailDevices
+        ? []
+        : [{ type: 'TenantUnknownMailDevicesChosen', data }];
+    }
     case 'ConfigureTenant':
       return configure(command.changes, state);
     case 'RecordTenantErased': {
@@ -194,7 +202,7 @@ export const decideTenant = (command: TenantCommand, state: TenantState): Decisi
 
 export const tenantDecider: Decider<TenantState, TenantCommand, TenantEvent> = {
   events: tenantEvents,
-  stateVersion: 3,
+  stateVersion: 4,
   initial: initialTenant,
   evolve: evolveTenant,
   decide: decideTenant,

@@ -55,6 +55,13 @@ export type SupportLevel = z.infer<typeof supportLevel>;
 export const staleMailRule = z.enum(['deny', 'allow-known']);
 export type StaleMailRule = z.infer<typeof staleMailRule>;
 
+/**
+ * What becomes of a device that asks for mail with a good password and that nobody knows: nothing, a place in the
+ * quarantine, or to be bound at once where only one of the user's devices can be meant.
+ */
+export const unknownMailDevices = z.enum(['refuse', 'confirm', 'bind']);
+export type UnknownMailDevices = z.infer<typeof unknownMailDevices>;
+
 /** SHA-256, hex, of the content of each item of a template as it was deployed, by the item's key. */
 export const deployedItems = z.record(z.string().max(60), z.string().regex(/^[0-9a-f]{64}$/));
 export type DeployedItems = Readonly<Record<string, string>>;
@@ -77,6 +84,7 @@ export const tenantEvents = defineEvents('tenant', {
   TenantPrivacyChosen: z.strictObject({ privacy }),
   TenantDirectoryChosen: z.strictObject({ directory }),
   TenantStaleMailRuleChosen: z.strictObject({ staleMailRule }),
+  TenantUnknownMailDevicesChosen: z.strictObject({ unknownMailDevices }),
   TenantDeletionRequested: z.strictObject({ requestedBy: accountId, purgeAfter: time }),
   TenantDeletionCancelled: z.strictObject({}),
   TenantPurgeBegun: z.strictObject({}),
@@ -123,6 +131,7 @@ export type TenantState =
       readonly privacy: Privacy;
       readonly directory: Directory;
       readonly staleMailRule: StaleMailRule;
+      readonly unknownMailDevices: UnknownMailDevices;
       /** Whether it was suspended before its deletion was requested. */
       readonly suspended: boolean;
       readonly deletion: Deletion | null;
@@ -146,6 +155,7 @@ export const tenantDefaults = {
   privacy: { userMayLocate: true, administratorMayLocate: true, showApps: true },
   directory: 'none',
   staleMailRule: 'deny',
+  unknownMailDevices: 'confirm',
 } as const satisfies Partial<ExistingTenant>;
 
 const founded = (data: { name: string; slug: string; kind: TenantKind }): ExistingTenant => ({
@@ -185,6 +195,8 @@ export const evolveTenant = (state: TenantState, { type, data }: Fact<TenantEven
       return { ...state, directory: data.directory };
     case 'TenantStaleMailRuleChosen':
       return { ...state, staleMailRule: data.staleMailRule };
+    case 'TenantUnknownMailDevicesChosen':
+      return { ...state, unknownMailDevices: data.unknownMailDevices };
     case 'TenantDeletionRequested':
       return { ...state, status: 'deleted', deletion: { ...data, begun: false }, support: null };
     case 'TenantDeletionCancelled':

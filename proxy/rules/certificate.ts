@@ -3,7 +3,7 @@
  * `bindDevice` it must also name the request's device or user, since a certificate that fits any device binds none. Called
  * by decide.ts, first of all rules: nobody without a certificate learns anything else.
  */
-import { isSameUser, localPart } from '../credential.ts';
+import { isSameUser, localPart } from '../../platform/mail-user.ts';
 import { canonicalEasId } from '../eas.ts';
 import { type Question, type Rule, requestOf } from '../question.ts';
 import type { Verdict } from '../table.ts';

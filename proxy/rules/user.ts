@@ -2,7 +2,8 @@
  * Rule: a device is served to its own user only. A device id is no secret, so the id alone would let anybody with a
  * password claim a managed device. Called by decide.ts.
  */
-import { type Credential, isSameUser } from '../credential.ts';
+import { isSameUser } from '../../platform/mail-user.ts';
+import type { Credential } from '../credential.ts';
 import type { Question, Rule } from '../question.ts';
 import type { Verdict } from '../table.ts';
 

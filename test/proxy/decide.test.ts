@@ -1,8 +1,9 @@
 /** Decisions: each rule accepts, refuses and yields, and the order of rules holds. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isSameUser } from '../../platform/mail-user.ts';
 import type { ShownCertificate } from '../../proxy/client-certificates.ts';
-import { isSameUser, readCredential } from '../../proxy/credential.ts';
+import { readCredential } from '../../proxy/credential.ts';
 import { decide } from '../../proxy/decide.ts';
 import { type EasRequest, easPath, readTarget } from '../../proxy/eas.ts';
 import { offeredChallenges, responseHeaders } from '../../proxy/headers.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { localPart } from '../../proxy/credential.ts';
+import { localPart } from '../../platform/mail-user.ts';
 import { openTable, type Verdict } from '../../proxy/table.ts';
 import { packDeviceId, unpackDeviceId } from '../../proxy/table-ids.ts';
 
