@@ -24,6 +24,7 @@ export const nodeTypes: Readonly<Record<string, string>> = {
   ugr: 'UserGroup',
   imp: 'Import',
   hnd: 'Handout',
+  sgt: 'MailSighting',
 };
 
 /** Name of the node type of an id; an empty string when it is no id of Muster's. */

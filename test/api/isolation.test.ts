@@ -47,6 +47,7 @@ const unknown = (): World => ({
   userGroupId: newId('ugr'),
   importId: newId('imp'),
   handoutId: newId('hnd'),
+  sightingId: newId('sgt'),
 });
 
 const node = 'query($id: ID!) { node(id: $id) { __typename id } }';
@@ -68,6 +69,7 @@ const ids = (all: World) => [
   all.userGroupId,
   all.importId,
   all.handoutId,
+  all.sightingId,
 ];
 
 test('a node is found by its own tenant alone', async () => {

@@ -4,6 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import type { TenantId } from '../../domain/ids.ts';
+import { mailSightingDecider } from '../../domain/mail-sighting/decide.ts';
+import { mailSightingIdOf } from '../../platform/bind-mail-device.ts';
 import { createSelfSigned, type KeyPairPem } from '../../platform/pki.ts';
 import type { ApiStage, Json, TenantStage } from './stage.ts';
 
@@ -33,6 +36,7 @@ export interface World {
   readonly userGroupId: string;
   readonly importId: string;
   readonly handoutId: string;
+  readonly sightingId: string;
 }
 
 export const passcode = { passcode: { required: true, minimumLength: 6 } };
@@ -154,7 +158,8 @@ export const proxyReport = () => {
 };
 
 /** Makes one of everything. */
-export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promise<World> => {
+export const makeWorld = async (stage: ApiStage, tenant: TenantStage): Promise<World> => {
+  const { client } = tenant;
   const make = async (name: string, input: object, type: string, fields: string): Promise<Json> => {
     const made = await client.mutate(name, input, type, `pending position ${fields}`);
     assert.equal(made.pending, false, JSON.stringify(made));
@@ -266,6 +271,21 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     'IdentityProviderPayload',
     'identityProvider { settings }',
   );
+  const sightingId = mailSightingIdOf(tenant.tenantId as TenantId, { user: 'ann', easDeviceId: 'SEEN1' });
+  await stage.deps.handler.handle(
+    mailSightingDecider,
+    { tenantId: tenant.tenantId as TenantId, id: sightingId },
+    {
+      type: 'SightMailDevice',
+      easDeviceId: 'SEEN1',
+      user: 'ann',
+      deviceType: 'Android',
+      userAgent: null,
+      address: null,
+      at: '2026-11-25T12:00:00.000Z',
+    },
+    { actor: { kind: 'system', id: 'test' }, commandId: sightingId },
+  );
   await make('configureDirectory', { settings: directory }, 'DirectoryPayload', 'directory { settings }');
   await make(
     'configureExchange',
@@ -278,6 +298,7 @@ export const makeWorld = async (stage: ApiStage, { client }: TenantStage): Promi
     userGroupId: userGroup.id,
     importId: imported.import.id,
     handoutId: handout.id,
+    sightingId,
     groupId: group.id,
     policyId: policy.id,
     compliancePolicyId: compliancePolicy.id,

@@ -25,6 +25,7 @@ import { handoutDecider } from '../../domain/handout/decide.ts';
 import { identityProviderDecider } from '../../domain/identity-provider/decide.ts';
 import { importDecider } from '../../domain/import/decide.ts';
 import { licenceDecider } from '../../domain/licence/decide.ts';
+import { mailSightingDecider } from '../../domain/mail-sighting/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
@@ -208,6 +209,10 @@ law(
       streams: fc.nat(3),
     }),
     record({ type: one('ChooseStaleMailRule'), staleMailRule: one('deny', 'allow-known') }),
+    record({
+      type: one('ChooseUnknownMailDevices'),
+      unknownMailDevices: one('refuse', 'confirm', 'bind'),
+    }),
     record({ type: one('GrantSupportAccess'), level: one('read', 'change'), until: minutes }),
     record({ type: one('RevokeSupportAccess') }),
     record({ type: one('UseSupportAccess'), now: minutes, accountId: one(idOf('acc', 1)) }),
@@ -474,6 +479,28 @@ law(
     }),
     record({ type: one('FinishImport') }),
     record({ type: one('AbandonImport'), reason: named }),
+  ) as Arbitrary<never>,
+);
+
+law(
+  'sightings of mail devices',
+  mailSightingDecider,
+  fc.oneof(
+    record({
+      type: one('SightMailDevice'),
+      easDeviceId: one('SEC1'),
+      user: one('ada'),
+      deviceType: one(null),
+      userAgent: one(null),
+      address: one(null),
+      at: minutes,
+    }),
+    record({
+      type: one('BindMailSighting'),
+      deviceId: one(idOf('dev', 1), idOf('dev', 2)),
+      automatically: fc.boolean(),
+    }),
+    record({ type: one('DismissMailSighting') }),
   ) as Arbitrary<never>,
 );
 
@@ -910,6 +937,7 @@ const deviceCommand = (now: string) =>
     record({ type: one('CancelTask'), taskId: fc.nat(11).map((n) => idOf('tsk', n)), reason: named }),
     record({ type: one('AssignDeviceUser'), userEmail: fc.option(email) }),
     record({ type: one('SetMailAccess'), access: one('auto', 'allow', 'deny') }),
+    record({ type: one('BindEasId'), easDeviceId: one('SEC1', 'sec1', 'SEC2') }),
     record({ type: one('JoinGroup'), now: one(now), groupId: one(null, idOf('grp', 2)), compliance }),
     record({ type: one('ReviewDevice', 'ReviewDevice', 'UnenrolDevice'), now: one(now), compliance }),
     record({ type: one('RecordPushTokenDead'), provider: one('fcm'), token: one('t1', 't2'), reason: named }),

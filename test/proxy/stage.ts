@@ -210,7 +210,11 @@ const openConnection = (
   req: IncomingMessage,
   res: ServerResponse,
   clock: () => number,
-  { key, staleRule }: { readonly key: KeyObject; readonly staleRule: string },
+  {
+    key,
+    staleRule,
+    learns,
+  }: { readonly key: KeyObject; readonly staleRule: string; readonly learns: boolean },
 ): FeedConnection => {
   const query = new URL(req.url ?? '', 'http://x').searchParams;
   const nonce = query.get('nonce') ?? '';
@@ -228,7 +232,7 @@ const openConnection = (
   };
   const batch = (position: string, forged: object): void => {
     const shape = isSnapshot ? { from: null, snapshot: 'last' } : { from };
-    const text = { tenantId: 'tenant', nonce, seq, position, at: clock(), staleRule, ...shape };
+    const text = { tenantId: 'tenant', nonce, seq, position, at: clock(), staleRule, learns, ...shape };
     raw(signLine(key, JSON.stringify({ ...text, verdicts: rows, ...forged })));
     [from, seq, rows, isSnapshot] = [position, seq + 1, [], false];
   };
@@ -264,6 +268,8 @@ export const openFeed = async (
     key: signingKey,
     /** What the tenant wants of stale verdicts. */
     staleRule: 'deny' as 'deny' | 'allow-known',
+    /** Whether it wants to hear of unknown devices. */
+    learns: false,
     /** Instead of `lines`, those for whoever shows that certificate. */
     linesFor: undefined as ((certificate: string | undefined) => readonly object[]) | undefined,
     /** Lines for a connection that asked for `after`. */

@@ -47,6 +47,7 @@ const queue = (over: Partial<Extract<DeviceCommand, { type: 'QueueTasks' }>> = {
     policies: new Map(),
     ...over,
   }) as const;
+const easIdBound = { type: 'DeviceEasIdBound', data: { easDeviceId: 'SEC1' } } as const;
 const verdict = under(compliancePolicy());
 const due = '2026-03-01T13:00:00.000Z';
 
@@ -367,6 +368,34 @@ const cases = casesOf(deviceDecider, {
         given: [],
         when: { type: 'SetMailAccess', access: 'deny' },
         refused: 'device-missing',
+        field: deviceId,
+      },
+    ],
+  },
+  BindEasId: {
+    accepts: [
+      {
+        given: [registered, enrolled],
+        when: { type: 'BindEasId', easDeviceId: 'SEC1' },
+        events: [easIdBound],
+      },
+      {
+        given: [registered, enrolled, easIdBound],
+        when: { type: 'BindEasId', easDeviceId: 'sec1' },
+        events: [],
+      },
+    ],
+    refuses: [
+      {
+        given: [],
+        when: { type: 'BindEasId', easDeviceId: 'SEC1' },
+        refused: 'device-missing',
+        field: deviceId,
+      },
+      {
+        given: [registered],
+        when: { type: 'BindEasId', easDeviceId: 'SEC1' },
+        refused: 'device-not-enrolled',
         field: deviceId,
       },
     ],

@@ -85,6 +85,27 @@ const cases = casesOf(tenantDecider, {
       },
     ],
   },
+  ChooseUnknownMailDevices: {
+    accepts: [
+      {
+        given: [created],
+        when: { type: 'ChooseUnknownMailDevices', unknownMailDevices: 'bind' },
+        events: [{ type: 'TenantUnknownMailDevicesChosen', data: { unknownMailDevices: 'bind' } }],
+      },
+      {
+        given: [created],
+        when: { type: 'ChooseUnknownMailDevices', unknownMailDevices: 'confirm' },
+        events: [],
+      },
+    ],
+    refuses: [
+      {
+        given: [],
+        when: { type: 'ChooseUnknownMailDevices', unknownMailDevices: 'bind' },
+        refused: 'tenant-missing',
+      },
+    ],
+  },
   ConfigureTenant: {
     accepts: [
       {
