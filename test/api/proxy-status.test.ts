@@ -8,7 +8,7 @@ import type { KeyPairPem } from '../../platform/pki.ts';
 import { proxyTls } from './cast.ts';
 import { openReading } from './lines.ts';
 import { type ApiStage, type Json, openStage, type TenantStage } from './stage.ts';
-import { makeProxyIdentity, makeWorld, proxyReport, type World } from './world.ts';
+import { enrolDevice, makeProxyIdentity, makeWorld, proxyReport, type World } from './world.ts';
 
 let stage: ApiStage;
 let acme: TenantStage;
@@ -94,6 +94,99 @@ test('refusals become events once, however often the report comes; what the log 
       ['MoreMailDenied', 5, undefined],
     ],
   );
+});
+
+const sighting = {
+  easDeviceId: 'NEWPHONE',
+  user: 'acme\\ann',
+  deviceType: 'Android',
+  userAgent: null,
+  address: '192.0.2.1',
+  at: time,
+};
+
+const quarantineOf = async (tenant: TenantStage): Promise<Json[]> =>
+  (
+    await tenant.client.query(
+      `{ mailSightings(status: OPEN) { nodes { id easDeviceId user lastSeenAt device { id } candidates { id } } } }`,
+    )
+  ).mailSightings.nodes;
+
+/** An enrolled device of Ann's without an EAS id. */
+const enrolAnns = async (tenant: TenantStage, userEmail = 'ann@acme.example'): Promise<string> => {
+  const { code } = await tenant.client.mutate(
+    'createEnrolment',
+    { userEmail },
+    'CreateEnrolmentPayload',
+    'code',
+  );
+  return (await enrolDevice(stage, code, { inventory: { osVersion: '15' } })).deviceId;
+};
+
+const report = (sightings: unknown[]) => ({
+  reportId: randomUUID(),
+  state,
+  denials: [],
+  others: 0,
+  sightings,
+});
+
+test('unknown devices wait in the quarantine of their tenant, and are bound by an administrator', async () => {
+  const deviceId = await enrolAnns(acme);
+  const bens = await enrolAnns(acme, 'ben@acme.example');
+  const foreign = await enrolAnns(other);
+  const [before] = await quarantineOf(other);
+  assert.equal(await send(report([sighting, sighting, { ...sighting, easDeviceId: 'no/id' }])), 204);
+  assert.equal(await send(report([sighting])), 204);
+  const found = (await quarantineOf(acme)).filter(({ easDeviceId }) => easDeviceId === 'NEWPHONE');
+  assert.deepEqual(
+    found.map(({ user, lastSeenAt, device, candidates }) => [user, lastSeenAt, device, candidates]),
+    [['acme\\ann', time, null, [{ id: deviceId }]]],
+  );
+  assert.deepEqual(await quarantineOf(other), [before]);
+  const bind = (client: TenantStage['client'], input: object) =>
+    client.mutate('bindMailDevice', input, 'MailSightingPayload', 'mailSighting { status device { id } }');
+  const sightingId = found[0]?.['id'];
+  assert.equal((await bind(other.client, { sightingId, deviceId: foreign })).code, 'mail-sighting-missing');
+  assert.equal((await bind(acme.client, { sightingId, deviceId: foreign })).code, 'device-missing');
+  assert.equal((await bind(acme.client, { sightingId, deviceId: bens })).code, 'mail-device-mismatch');
+  const { mailSighting } = await bind(acme.client, { sightingId, deviceId });
+  assert.deepEqual(mailSighting, { status: 'BOUND', device: { id: deviceId } });
+  const explained = await acme.client.query(
+    '{ explainMailAccess(easDeviceId: "newphone", user: "ann@acme.example") { rule } }',
+  );
+  assert.equal(explained.explainMailAccess.rule, 'verdict');
+  // The id has its device now.
+  const again = { ...sighting, user: 'ann@acme.example' };
+  assert.equal(await send(report([again])), 204);
+  const more = await enrolAnns(acme);
+  const next = (await quarantineOf(acme)).find(({ user }) => user === again.user);
+  assert.equal(
+    (await bind(acme.client, { sightingId: next?.['id'], deviceId: more })).code,
+    'mail-device-taken',
+  );
+  const dismissed = await acme.client.mutate(
+    'dismissMailSighting',
+    { sightingId: next?.['id'] },
+    'MailSightingPayload',
+    'mailSighting { status }',
+  );
+  assert.equal(dismissed.mailSighting.status, 'DISMISSED');
+});
+
+test('a tenant that refuses unknown devices keeps no quarantine', async () => {
+  const choose = (unknownMailDevices: string) =>
+    acme.client.mutate('chooseUnknownMailDevices', { unknownMailDevices }, 'TenantPayload', 'pending');
+  assert.deepEqual(await acme.client.query('{ unknownMailDevices }'), { unknownMailDevices: 'CONFIRM' });
+  await choose('REFUSE');
+  assert.deepEqual(await acme.client.query('{ unknownMailDevices }'), { unknownMailDevices: 'REFUSE' });
+  assert.deepEqual(await other.client.query('{ unknownMailDevices }'), { unknownMailDevices: 'CONFIRM' });
+  const length = (await quarantineOf(acme)).length;
+  assert.equal(await send(report([{ ...sighting, easDeviceId: 'ANOTHER' }])), 204);
+  await choose('CONFIRM');
+  assert.equal((await quarantineOf(acme)).length, length);
+  // Reports of proxies that know nothing of sightings are as good as ever.
+  assert.equal(await send({ reportId: randomUUID(), state, denials: [], others: 0 }), 204);
 });
 
 test('a proxy that was revoked reports and asks no more', async () => {

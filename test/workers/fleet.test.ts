@@ -3,11 +3,16 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { ComplianceSettings } from '../../domain/compliance/settings.ts';
 import { compliancePolicyDecider } from '../../domain/compliance-policy/decide.ts';
+import { deviceDecider } from '../../domain/device/decide.ts';
 import { groupDecider } from '../../domain/group/decide.ts';
 import type { DeviceId, GroupId, TaskBundleId, TenantId } from '../../domain/ids.ts';
+import { mailSightingDecider } from '../../domain/mail-sighting/decide.ts';
+import type { Sighting } from '../../domain/mail-sighting/mail-sighting.ts';
 import { safeguardDecider } from '../../domain/safeguard/decide.ts';
 import { taskBundleDecider } from '../../domain/task-bundle/decide.ts';
 import type { TransferTarget } from '../../domain/task-bundle/task-bundle.ts';
+import { tenantDecider } from '../../domain/tenant/decide.ts';
+import { mailSightingIdOf } from '../../platform/bind-mail-device.ts';
 import { streamName } from '../../platform/event-store.ts';
 import { newId } from '../../platform/new-id.ts';
 import { untilHeld } from '../support/jobs.ts';
@@ -17,6 +22,17 @@ import { foundTenant, lock, refresh, type Stage, say, startStage, untilEvent } f
 const hourMs = 3_600_000;
 const minimumOs = (version: string): ComplianceSettings => ({
   android: [{ rule: 'minimum-os-version', parameters: { version }, actions: [] }],
+});
+
+/** A device seen at the mail gate, as a proxy reports it. */
+const seen = (over: Partial<Sighting> = {}): Sighting => ({
+  easDeviceId: 'SEC0123',
+  user: 'ada@example.org',
+  deviceType: 'SamsungDevice',
+  userAgent: 'Android-SAMSUNG-SM-S921B/101.140',
+  address: '192.0.2.1',
+  at: '2026-11-25T12:00:00.000Z',
+  ...over,
 });
 
 onEachBackend('fleet', (backend) => {
@@ -73,6 +89,73 @@ onEachBackend('fleet', (backend) => {
     const missing = await transfer(tenant.tenantId, bundle, { kind: 'device', deviceId: theirs });
     assert.deepEqual(missing.job.returnvalue.reasons, { 'device-missing': 1 });
     assert.deepEqual(await taskTypes(other, theirs), []);
+  });
+
+  test('a device seen at the mail gate is bound at once only where the tenant wants it and one alone can be meant', async () => {
+    const { deps } = stage;
+    const [tenant, other] = [await foundTenant(deps), await foundTenant(deps)];
+    const { tenantId } = tenant;
+    /** Sights it and answers what the job made of that. */
+    const sight = async (what: Sighting, of = tenantId) => {
+      const id = mailSightingIdOf(of, what);
+      const { revision } = await say(
+        deps,
+        mailSightingDecider,
+        { tenantId: of, id },
+        { type: 'SightMailDevice', ...what },
+      );
+      for await (const event of deps.store.readStream(streamName('mail-sighting', of, id), revision))
+        return (await stage.settled('bind-mail-device', event.id)).returnvalue;
+      throw new Error('no sighting');
+    };
+    const userEmail = 'ada@example.org';
+    const mine = await tenant.device({ userEmail });
+    const theirs = await other.device({ userEmail });
+    assert.equal((await sight(seen())).outcome, 'not-wanted');
+    await say(
+      deps,
+      tenantDecider,
+      { tenantId, id: tenantId },
+      { type: 'ChooseUnknownMailDevices', unknownMailDevices: 'bind' },
+    );
+    assert.equal(
+      (
+        await sight(
+          seen({ easDeviceId: 'IPHONE1', userAgent: 'Apple-iPhone17C1/2301.355', deviceType: 'iPhone' }),
+        )
+      ).outcome,
+      'other-platform',
+    );
+    assert.equal(
+      (
+        await sight(
+          seen({ easDeviceId: 'OUT1', userAgent: 'Outlook-iOS-Android/1.0', deviceType: 'Outlook' }),
+        )
+      ).outcome,
+      'other-platform',
+    );
+    assert.equal((await sight(seen({ easDeviceId: 'EVE1', user: 'eve@example.org' }))).outcome, 'ambiguous');
+    // A second device of hers without an id: no telling which.
+    const second = await tenant.device({ userEmail });
+    assert.equal((await sight(seen({ easDeviceId: 'SEC1' }))).outcome, 'ambiguous');
+    await say(deps, deviceDecider, { tenantId, id: second }, { type: 'BindEasId', easDeviceId: 'SEC1' });
+    assert.deepEqual(await sight(seen({ easDeviceId: 'SEC2', user: 'corp\\ada' })), {
+      outcome: 'bound',
+      deviceId: mine,
+    });
+    assert.equal((await tenant.state(mine)).inventory.easDeviceId, 'SEC2');
+    assert.equal((await tenant.events(mine, 'DeviceEasIdBound'))[0]?.metadata.actor.id, 'bind-mail-device');
+    assert.equal((await other.state(theirs)).inventory.easDeviceId, undefined);
+    // The device does not know its own id: that it reports none takes nothing away.
+    await tenant.on(mine, (now) => ({
+      type: 'CheckIn',
+      now,
+      compliance: null,
+      checkInId: 'after',
+      inventory: { easDeviceId: null, osVersion: '15' },
+    }));
+    assert.deepEqual((await tenant.state(mine)).inventory.easDeviceId, 'SEC2');
+    assert.equal((await tenant.state(mine)).inventory.osVersion, '15');
   });
 
   test('a repeated transfer adds nothing; devices that refuse are counted and do not stop the rest', async () => {
