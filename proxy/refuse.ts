@@ -11,6 +11,8 @@ const temporary = new Set(['stopping', 'internal', 'unready']);
 
 /** About a device, a user or an app, as against a request that is wrong in itself: an instance may tell these by WBXML. */
 const blocks = new Set(['client', 'device', 'user', 'verdict', 'validate', 'stale']);
+/** DeviceIsBlockedForThisUser. */
+const deviceIsBlocked = 129;
 
 /** How long a refused client may go on sending a body nobody wants, so that it gets to read its refusal. */
 const lingerMs = 10_000;
@@ -27,20 +29,38 @@ export interface Refused {
   readonly blockAnswer: 'http-403' | 'wbxml-129';
 }
 
+/** What makes a device provision: the status RemoteWipeRequested (MS-ASCMD 2.2.2), and the HTTP status of before 14.0. */
+const wipeRequested = 140;
+const provisionFirst = 449;
+
+/** Status, and the body of a status in WBXML where there is one. */
+const formOf = (
+  refused: Refused,
+  rule: string,
+): { readonly status: number; readonly wbxml: Buffer | null } => {
+  if (temporary.has(rule)) return { status: 503, wbxml: null };
+  if (rule === 'wipe') {
+    const wbxml = statusAnswer(refused, wipeRequested);
+    return { status: wbxml === null ? provisionFirst : 200, wbxml };
+  }
+  const isToldByStatus = blocks.has(rule) && refused.blockAnswer === 'wbxml-129';
+  const wbxml = isToldByStatus ? statusAnswer(refused, deviceIsBlocked) : null;
+  return { status: wbxml === null ? 403 : 200, wbxml };
+};
+
 /**
  * The refusal: 403, which ActiveSync clients of every version show as "no access" (MS-ASHTTP 2.2.2.1.1), or status 129
- * (DeviceIsBlockedForThisUser, MS-ASCMD 2.2.2) where the client understands it. Never 401, which makes them ask for the
+ * (DeviceIsBlockedForThisUser, MS-ASCMD 2.2.2) where the client understands it; a device that is to be wiped is told to provision. Never 401, which makes them ask for the
  * password again until the account is locked.
  */
 export const refuse = (refused: Refused, { rule, reason }: Decision): void => {
   const { req, res, expectsContinue } = refused;
   if (res.headersSent || res.destroyed) return void res.destroy();
-  const isTemporary = temporary.has(rule);
-  const status129 = blocks.has(rule) ? blockedBody(refused) : null;
-  const body = status129 ?? Buffer.from(`Muster does not let this request through: ${reason}.\n`);
-  res.writeHead(isTemporary ? 503 : status129 === null ? 403 : 200, {
-    ...(isTemporary ? { 'retry-after': '10' } : {}),
-    'content-type': status129 === null ? 'text/plain; charset=utf-8' : 'application/vnd.ms-sync.wbxml',
+  const { status, wbxml } = formOf(refused, rule);
+  const body = wbxml ?? Buffer.from(`Muster does not let this request through: ${reason}.\n`);
+  res.writeHead(status, {
+    ...(status === 503 ? { 'retry-after': '10' } : {}),
+    'content-type': wbxml === null ? 'text/plain; charset=utf-8' : 'application/vnd.ms-sync.wbxml',
     'content-length': body.length,
     'cache-control': 'no-store',
     'x-muster-reason': rule,
@@ -53,13 +73,13 @@ export const refuse = (refused: Refused, { rule, reason }: Decision): void => {
   linger(res);
 };
 
-/** Status 129 in the body that the command's answer has; null for whoever would not understand it. */
-const blockedBody = ({ method, eas, protocolVersion, blockAnswer }: Refused): Buffer | null => {
-  if (blockAnswer !== 'wbxml-129' || method !== 'POST' || eas === null) return null;
+/** A status in the body that the command's answer has; null for whoever would not understand it. */
+const statusAnswer = ({ method, eas, protocolVersion }: Refused, status: number): Buffer | null => {
+  if (method !== 'POST' || eas === null) return null;
   if ('unreadable' in eas || eas.command === null) return null;
   const version = eas.version === null ? Number(protocolVersion ?? 0) : eas.version / 10;
   // Before 14.0 there are no statuses common to all commands.
-  return version >= 14 ? statusBody(eas.command, 129) : null;
+  return version >= 14 ? statusBody(eas.command, status) : null;
 };
 
 /** Closes a connection whose request goes on after its answer, late enough for the client to read the answer. */

@@ -1,7 +1,8 @@
 /**
  * Rule: a device that is to be wiped may fetch the order although it may not have mail. ActiveSync carries a remote wipe in
- * the answer to Provision (MS-ASPROV 3.1.5.1.2), so a refusal would save the device from it. Judged by the body, since `Cmd`
- * proves nothing, and for the device's own user only. Called by decide.ts, before the verdict.
+ * the answer to Provision (MS-ASPROV 3.1.5.1.2), so a refusal of that would save the device from it: Provision passes,
+ * judged by the body, since `Cmd` proves nothing, and for the device's own user only; so does OPTIONS, which carries no
+ * mail. All else is refused, and refuse.ts tells the device to provision. Called by decide.ts, before the verdict.
  */
 import { type Rule, requestOf } from '../question.ts';
 import { ownDevices } from './user.ts';
@@ -10,10 +11,11 @@ import { newest } from './verdict.ts';
 export const wipe: Rule = {
   name: 'wipe',
   judge: (question) => {
-    if (question.bodyCommand !== 'Provision' || requestOf(question)?.command !== 'Provision') return null;
     const own = newest(ownDevices(question));
-    return own?.access === 'deny' && own.wipePending === true
+    if (own?.access !== 'deny' || own.wipePending !== true) return null;
+    if (question.method === 'OPTIONS') return { allow: true, reason: 'OPTIONS carries no mail' };
+    return question.bodyCommand === 'Provision' && requestOf(question)?.command === 'Provision'
       ? { allow: true, reason: 'the device is to be wiped and may fetch the order' }
-      : null;
+      : { allow: false, reason: 'the device is to be wiped and must fetch the order by Provision' };
   },
 };

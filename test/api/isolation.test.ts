@@ -174,6 +174,8 @@ const calls = (
   ['revokeEnrolment', { enrolmentId: of.enrolmentId }, 'enrolmentId'],
   ['renameProxy', { proxyId: of.proxyId, name: 'Theirs' }, 'proxyId'],
   ['revokeProxy', { proxyId: of.proxyId }, 'proxyId'],
+  ['bindMailDevice', { sightingId: of.sightingId, deviceId: of.deviceId }, 'sightingId'],
+  ['dismissMailSighting', { sightingId: of.sightingId }, 'sightingId'],
   // An account's own: another's is tried in sign-in/passkey.test.ts.
   ['renamePasskey', { passkeyId: nobodysPasskey, name: 'X' }, 'passkeyId'],
   ['removePasskey', { passkeyId: nobodysPasskey, currentPassword: 'x' }, 'passkeyId'],

@@ -21,6 +21,7 @@ import { groupDecider } from '../../domain/group/decide.ts';
 import { handoutDecider } from '../../domain/handout/decide.ts';
 import type { DeviceId, TenantId } from '../../domain/ids.ts';
 import { importDecider } from '../../domain/import/decide.ts';
+import { mailSightingDecider } from '../../domain/mail-sighting/decide.ts';
 import { policyDecider } from '../../domain/policy/decide.ts';
 import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { isRefusal } from '../../domain/refusals.ts';
@@ -33,6 +34,7 @@ import { templateDecider } from '../../domain/template/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { userDecider } from '../../domain/user/decide.ts';
 import { userGroupDecider } from '../../domain/user-group/decide.ts';
+import { mailSightingIdOf } from '../../platform/bind-mail-device.ts';
 import type { Deps } from '../../platform/deps.ts';
 import { hashSecret, newId, newSecret, newUuid } from '../../platform/new-id.ts';
 
@@ -209,6 +211,19 @@ const tellPeople = async (say: Say, tenantId: TenantId, name: string) => {
     settings: { ...exchange, account: `${name}\\muster` },
   });
   await say(exchangeDecider, tenantId, { type: 'ChangeExchangeSecret', name: 'main' });
+  const seen = {
+    easDeviceId: 'SEEN1',
+    user: `ann@${name}`,
+    deviceType: null,
+    userAgent: null,
+    address: null,
+  };
+  const sightingId = mailSightingIdOf(tenantId, seen);
+  await say(mailSightingDecider, sightingId, {
+    type: 'SightMailDevice',
+    ...seen,
+    at: '2026-11-25T12:00:00.000Z',
+  });
   return { users, userGroupId, deletedUserGroupId, importId, handoutId };
 };
 

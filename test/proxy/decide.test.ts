@@ -211,14 +211,15 @@ const cases: readonly (readonly [string, Question, boolean, string])[] = [
     'device',
   ],
   ['Provision of a denied device that is to be wiped', wiping(), true, 'wipe'],
-  ['a wipe: a body nobody looked at', wiping({ bodyCommand: null }), false, 'verdict'],
-  ['a wipe: a body that is FolderSync', wiping({ bodyCommand: 'FolderSync' }), false, 'verdict'],
+  ['a wipe: a body nobody looked at', wiping({ bodyCommand: null }), false, 'wipe'],
+  ['a wipe: a body that is FolderSync', wiping({ bodyCommand: 'FolderSync' }), false, 'wipe'],
   [
     'a wipe: Cmd that is not Provision',
     wiping({ eas: readTarget('POST', `${easPath}?Cmd=Sync&User=u&DeviceId=abc&DeviceType=t`) }),
     false,
-    'verdict',
+    'wipe',
   ],
+  ['OPTIONS of a device that is to be wiped', wiping({ method: 'OPTIONS' }), true, 'wipe'],
   ["a wipe of another user's device", wiping({ credential: readCredential(basic('eve')) }), false, 'user'],
   [
     'a wipe of an earlier enrolment of the device',

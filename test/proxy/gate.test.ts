@@ -104,9 +104,16 @@ test('a denied device that is to be wiped gets through with Provision alone, unt
   assert.deepEqual(await tried({ target: provision, body }), [200, null]);
   assert.deepEqual(mail.seen[0]?.body, body);
   assert.deepEqual(await tried({ target: provision, body: easBody('FolderSync') }), [403, 'body']);
-  assert.deepEqual(await tried({ target: provision }), [403, 'verdict']);
-  assert.deepEqual(await tried({ body: easBody('Sync') }), [403, 'verdict']);
-  assert.deepEqual(await tried({ body }), [403, 'verdict']);
+  assert.deepEqual(await tried({ target: provision }), [449, 'wipe']);
+  // Whatever else it asks for, it is told to provision: by HTTP before 14.0, by the command's own status from then on.
+  assert.deepEqual(await tried({ body: easBody('Sync') }), [449, 'wipe']);
+  assert.deepEqual(await tried({ body }), [449, 'wipe']);
+  const told = await post(proxy.port, {
+    body: easBody('Sync'),
+    headers: { 'ms-asprotocolversion': '14.1', 'content-type': 'application/vnd.ms-sync.wbxml' },
+  });
+  assert.deepEqual([told.status, told.headers.get('x-muster-reason')], [200, 'wipe']);
+  assert.match(Buffer.from(await told.arrayBuffer()).toString('latin1'), /\x03140\x00\x01\x01$/);
   assert.deepEqual(await tried({ target: provision, body, user: 'eve' }), [403, 'user']);
   feed.send(verdictLine({ ...denied, position: '11' }), { kind: 'position', position: '11' });
   await healthy(proxy, ({ position }) => position === '11');
