@@ -16,7 +16,9 @@ import { instanceDir, stateFileOf } from '../proxy/instance.ts';
 import * as proxy from '../proxy/main.ts';
 import { openServerKey } from '../proxy/server-key.ts';
 import { loadVerdicts } from '../proxy/state-file.ts';
-import { exportCommand, initCommand } from './proxy/set-up.ts';
+import { checkCommand } from './proxy/check.ts';
+import { exportCommand } from './proxy/export.ts';
+import { initCommand } from './proxy/init.ts';
 import { stopSignal } from './signals.ts';
 
 interface Options {
@@ -189,6 +191,7 @@ export const proxyCommand = (): Command =>
     .option('--config <file>', 'its settings, YAML or JSON (MUSTER_PROXY_CONFIG)')
     .action(serve)
     .addCommand(initCommand())
+    .addCommand(checkCommand())
     .addCommand(exportCommand())
     .addCommand(explainCommand())
     .addCommand(drainCommand());

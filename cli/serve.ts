@@ -11,10 +11,11 @@ interface Options {
   readonly dataDir?: string;
   readonly host?: string;
   readonly port?: string;
+  readonly proxyConfig?: string;
 }
 
-const serve = async (options: Options): Promise<void> => {
-  const config = readConfig(serverSettings, options);
+const serve = async ({ proxyConfig: internalProxyConfigFile, ...options }: Options): Promise<void> => {
+  const config = readConfig(serverSettings, { ...options, internalProxyConfigFile });
   const log = openLog({ level: config.logLevel, name: 'serve' });
   const stopped = stopSignal();
   const server = await startServer(config, log);
@@ -25,6 +26,8 @@ const serve = async (options: Options): Promise<void> => {
     );
   }
   process.stdout.write(`Muster serves ${server.url} (GraphQL at ${server.url}/graphql)\n`);
+  for (const { name, port } of server.internalProxy?.instances ?? [])
+    process.stdout.write(`EAS proxy "${name}" inside it listens on port ${port}\n`);
   const reason = await Promise.race([stopped, server.failed]);
   log.info({ reason: String(reason) }, 'stopping');
   await server.stop();
@@ -40,4 +43,5 @@ export const serveCommand = (): Command =>
     .option('--data-dir <folder>', 'where the embedded database lives (MUSTER_DATA_DIR)')
     .option('--host <address>', 'address to listen on (MUSTER_HOST)')
     .option('--port <number>', 'port to listen on (MUSTER_PORT)')
+    .option('--proxy-config <file>', 'run an EAS proxy inside the server (MUSTER_INTERNAL_PROXY_CONFIG)')
     .action(serve);

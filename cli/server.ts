@@ -13,6 +13,7 @@ import type { Logger } from '../platform/log.ts';
 import * as projections from '../projections/main.ts';
 import * as workers from '../workers/main.ts';
 import { explainMail } from './explain-mail.ts';
+import { type InternalProxy, startInternalProxy } from './internal-proxy.ts';
 import { announce, findRunning, withdraw } from './running.ts';
 
 /** A running server. `failed` resolves when a part of it cannot go on. */
@@ -20,6 +21,8 @@ export interface RunningServer {
   readonly url: string;
   /** Where EAS proxies follow; undefined when no port was configured for that. */
   readonly proxyFeed: FeedInfo | undefined;
+  /** Undefined: proxies run elsewhere. */
+  readonly internalProxy: InternalProxy | undefined;
   readonly deps: Deps;
   readonly operator: Bootstrapped;
   readonly failed: Promise<Error>;
@@ -62,9 +65,14 @@ export const startServer = async (config: ServerConfig, log: Logger): Promise<Ru
       eventStoreUrl: addresses.eventStoreUrl,
       eventStoreDatabaseUrl: addresses.eventStoreDatabaseUrl,
     });
+    const internalProxy =
+      config.internalProxyConfigFile === undefined
+        ? undefined
+        : keep(await startInternalProxy(config.internalProxyConfigFile, proxyFeed !== undefined, log));
     return {
       url,
       proxyFeed,
+      internalProxy,
       deps,
       operator,
       failed: Promise.race([readSide.failed, jobs.failed, addresses.failed]),

@@ -172,6 +172,13 @@ export const serverSettings = {
     unit: 'PEM file',
     description: 'Private key of that certificate.',
   },
+  internalProxyConfigFile: {
+    env: 'MUSTER_INTERNAL_PROXY_CONFIG',
+    schema: file,
+    unit: 'YAML or JSON file',
+    description:
+      'Settings of an EAS proxy that runs inside the server, for up to 500 devices. Unset: proxies run elsewhere.',
+  },
   logLevel: {
     env: 'MUSTER_LOG_LEVEL',
     schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']),

@@ -15,12 +15,16 @@ const readText = (file: string): string => {
 };
 
 /** The checked settings of a file; throws `config-invalid` naming every fault of it. */
-export const readProxyConfig = (file: string): ProxyConfig => {
+export const readProxyConfig = (file: string): ProxyConfig =>
+  parseProxyConfig(readSettings(readText(file), file));
+
+/** What a text says, unchecked; `file` is for faults. */
+export const readSettings = (text: string, file: string): unknown => {
   // Aliases are not needed here and can grow a small file without bound.
-  const document = parseDocument(readText(file), { prettyErrors: true });
+  const document = parseDocument(text, { prettyErrors: true });
   const [fault] = document.errors;
   if (fault !== undefined) throw new MusterError('config-invalid', `${file}: ${fault.message}`);
-  return parseProxyConfig(settingsIn(document, file));
+  return settingsIn(document, file);
 };
 
 const settingsIn = (document: ReturnType<typeof parseDocument>, file: string): unknown => {

@@ -21,6 +21,8 @@ export interface ProxyDeps {
   /** How often held requests are decided again because time passes. */
   readonly recheckMs?: number;
   readonly listenerTiming?: InstanceParts['listenerTiming'];
+  /** Whether it shares the process of the server. */
+  readonly internal?: boolean;
 }
 
 /** A proxy that accepts requests. */
@@ -47,7 +49,7 @@ export interface RunningProxy {
  * be listened on, and leaves nothing open then. Does not wait for the server: without verdicts it refuses.
  */
 export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<RunningProxy> => {
-  const { log, clock = systemClock, ...waits } = deps;
+  const { log, clock = systemClock, internal = false, ...waits } = deps;
   if (config.allowAnyServerCertificate)
     log.warn('the certificate of the Muster server is not verified: whoever answers decides who gets mail');
   const instances: RunningInstance[] = [];
@@ -55,6 +57,7 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
     log,
     clock,
     settings: config.log,
+    internal,
     instances: () => instances.map(({ figures }) => figures()),
   });
   const stopAll = async (): Promise<void> => {

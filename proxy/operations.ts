@@ -16,6 +16,8 @@ export interface OperationsParts {
   readonly log: Logger;
   readonly clock: Clock;
   readonly settings: AccessLogSettings;
+  /** Whether the proxy shares the process of the server. */
+  readonly internal: boolean;
   readonly instances: () => readonly InstanceFigures[];
 }
 
@@ -71,7 +73,13 @@ export const figuresOf = (
 };
 
 /** Opens them. Throws when the access log cannot be opened. */
-export const openOperations = ({ log, clock, settings, instances }: OperationsParts): Operations => {
+export const openOperations = ({
+  log,
+  clock,
+  settings,
+  internal,
+  instances,
+}: OperationsParts): Operations => {
   const access = openAccessLog(settings, { clock, log });
   const metrics = openMetrics({ version: proxyVersion, instances, logDropped: access.dropped });
   const startedAt = isoTime(clock());
@@ -85,6 +93,7 @@ export const openOperations = ({ log, clock, settings, instances }: OperationsPa
       const { position, ageSeconds, certificateExpiresAt, connected, stale, devices, heldRequests } = now;
       return {
         version: proxyVersion,
+        internal,
         startedAt,
         position,
         lagSeconds: ageSeconds === null ? null : Math.round(ageSeconds),

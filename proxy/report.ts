@@ -13,6 +13,8 @@ import type { MailSighting } from './sightings.ts';
 /** The state of one proxy as it tells it. Times are ISO 8601, UTC. */
 export interface ProxyReport {
   readonly version: string;
+  /** Whether it shares the process of the server. */
+  readonly internal: boolean;
   readonly startedAt: string;
   readonly position: string | null;
   /** Seconds since the server last confirmed the verdicts; null: never. */

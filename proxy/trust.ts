@@ -3,7 +3,8 @@
  * by instance.ts for the Muster server, to which the instance shows its own certificate.
  */
 import { X509Certificate } from 'node:crypto';
-import { checkServerIdentity, type TLSSocket } from 'node:tls';
+import { isIP } from 'node:net';
+import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import { buildConnector } from 'undici';
 import { certificateSha256, publicKeySha256 } from '../platform/pki.ts';
 
@@ -48,6 +49,45 @@ const chainOf = (socket: TLSSocket): readonly X509Certificate[] => {
   }
   return chain;
 };
+
+/** What a server shows, before anybody decided to trust it. */
+export interface ShownCertificate {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly validTo: string;
+  /** Whether a CA that Node trusts vouches for it, by that name. */
+  readonly isPublic: boolean;
+  /** What a setting could pin it by: the public key of its authority, or the certificate where it shows none. */
+  readonly pin: string;
+}
+
+const lookMs = 10_000;
+
+/** The certificate that a server shows, whoever it is: for people to compare. Throws when nobody speaks TLS there. */
+export const certificateAt = (url: URL): Promise<ShownCertificate> =>
+  new Promise((resolve, reject) => {
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const socket = connectTls({
+      host,
+      port: Number(url.port || 443),
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      minVersion: 'TLSv1.2',
+      rejectUnauthorized: false,
+      timeout: lookMs,
+    });
+    socket.once('timeout', () => socket.destroy(new Error('no answer in time')));
+    socket.once('error', reject);
+    socket.once('secureConnect', () => {
+      const chain = chainOf(socket);
+      const isPublic = socket.authorized;
+      socket.destroy();
+      const [leaf, last] = [chain[0], chain.at(-1)];
+      if (leaf === undefined || last === undefined) return reject(new Error('it shows no certificate'));
+      const { subject, issuer, validTo } = leaf;
+      const pin = last === leaf ? certificateSha256(leaf) : publicKeySha256(last);
+      resolve({ subject, issuer, validTo, isPublic, pin });
+    });
+  });
 
 /** An authority vouches for names, so that what it signed must be made out to `host`; a certificate vouches for itself. */
 const matchesPin = (socket: TLSSocket, pin: string, host: string): boolean => {

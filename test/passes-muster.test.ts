@@ -3,7 +3,7 @@
  * defaults, GraphQL, the device protocol, FCM, ActiveSync. Two tenants live side by side throughout.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -43,16 +43,17 @@ let client: Client;
 let contoso: Admin;
 let fabrikam: Admin;
 
-const settings = async () => ({
+const settings = async (more: Record<string, string> = {}) => ({
   MUSTER_PORT: String(await freePort()),
   MUSTER_PROXY_FEED_PORT: '0',
   MUSTER_FCM_ENDPOINT: fcm.endpoint,
   MUSTER_FCM_SERVICE_ACCOUNT: fcm.serviceAccountFile,
+  ...more,
 });
 
-const restart = async (): Promise<void> => {
+const restart = async (more?: Record<string, string>): Promise<void> => {
   await client?.close();
-  server = await startMuster(dataDir, await settings());
+  server = await startMuster(dataDir, await settings(more));
   client = openClient(server.url);
 };
 
@@ -202,6 +203,17 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
   }
 });
 
+/** The proxy of the test before, with its registration, as part of the server. */
+const internalProxy = async (): Promise<Record<string, string>> => {
+  const feedPort = String(await freePort());
+  const file = join(dataDir, 'internal.json');
+  const config = JSON.parse(readFileSync(join(dataDir, 'proxy.json'), 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, serverUrl: `https://127.0.0.1:${feedPort}` }), {
+    mode: 0o600,
+  });
+  return { MUSTER_PROXY_FEED_PORT: feedPort, MUSTER_INTERNAL_PROXY_CONFIG: file };
+};
+
 const answers = async (admin: Admin): Promise<unknown> =>
   admin.client.graphql(
     `{ devices(first: 20) { nodes { id name status complianceStatus mailVerdict mailReason openTaskCount violations { rule why since }
@@ -222,11 +234,28 @@ test('without its read models, a start gives the same GraphQL answers from the l
   await sql`drop schema read cascade`;
   await sql.end();
   await server.stop();
-  await restart();
+  await restart(await internalProxy());
   const again = (admin: Admin): Admin => ({ ...admin, client });
   const ready = async () => ((await fetch(`${server.url}/readyz`)).status === 200 ? true : undefined);
   await eventually(ready);
   assert.deepEqual([await answers(again(contoso)), await answers(again(fabrikam))], told);
+  contoso = again(contoso);
+  fabrikam = again(fabrikam);
+});
+
+test('the proxy inside the server is the proxy: the same registration, rules and reports', async () => {
+  const [, port] = await server.line(/^EAS proxy "gate" inside it listens on port (\d+)/);
+  const ask = (id: string) => askForMail(`http://127.0.0.1:${port}`, 'carla@contoso.example', id);
+  await eventually(async () => ((await ask(easDeviceId)).rule === 'verdict' ? true : undefined));
+  assert.equal((await ask('UNKNOWN1')).rule, 'device');
+  const state = await eventually(async () => {
+    const { proxies } = await client.graphql<{
+      proxies: { nodes: { state: { internal: boolean; advice: string | null; devices: number } | null }[] };
+    }>('{ proxies { nodes { state { internal advice devices } } } }', {}, contoso.token);
+    const found = proxies.nodes[0]?.state;
+    return found?.internal ? found : undefined;
+  });
+  assert.deepEqual([state.advice, state.devices], [null, 1]);
 });
 
 test('a second server on the same data folder is refused, and replay tells the story from the log', async () => {

@@ -7,6 +7,7 @@ import { proxyDecider } from '../../domain/proxy/decide.ts';
 import { tenantDecider } from '../../domain/tenant/decide.ts';
 import { name } from '../../domain/text.ts';
 import { MusterError } from '../../platform/errors.ts';
+import { internalProxyAdvice } from '../../platform/internal-proxy.ts';
 import { newId } from '../../platform/new-id.ts';
 import { certificateSha256, readCertificate } from '../../platform/pki.ts';
 import { proxyOwner, release, reserve } from '../../platform/reservation.ts';
@@ -66,6 +67,14 @@ const ProxyStateType = builder
         resolve: ({ reportedAt, now }) => now - Date.parse(reportedAt) > lostAfterMs,
       }),
       version: t.exposeString('version'),
+      internal: t.exposeBoolean('internal', {
+        description: 'Whether it runs inside the server (MUSTER_INTERNAL_PROXY_CONFIG).',
+      }),
+      advice: t.string({
+        nullable: true,
+        description: 'What should be done about how it is set up. Null: nothing.',
+        resolve: ({ internal, devices }) => (internal ? internalProxyAdvice(devices) : null),
+      }),
       startedAt: t.expose('startedAt', { type: 'DateTime' }),
       position: t.exposeString('position', {
         nullable: true,

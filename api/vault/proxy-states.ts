@@ -13,6 +13,8 @@ const count = z.int().min(0).max(2_147_483_647);
 /** What a proxy tells of itself; unknown fields are those of a newer proxy and are left out. */
 export const proxyState = z.object({
   version: line(64),
+  /** Proxies of before do not say it. */
+  internal: z.boolean().default(false),
   startedAt: time,
   position: z
     .string()

@@ -1,0 +1,200 @@
+/** `muster proxy init`, `check` and `drain` as an operator meets them, on a terminal and without one. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../../cli/free-port.ts';
+import { certificateAt } from '../../proxy/trust.ts';
+import { feedCertificates, folder, openFeed, openMailServer, serve } from '../proxy/stage.ts';
+import { startCommand } from '../support/muster.ts';
+
+const run = async (...args: string[]) => {
+  const command = startCommand(['proxy', ...args]);
+  const code = await command.ended;
+  return { code, output: command.output(), errors: command.errors() };
+};
+
+interface Finding {
+  readonly level: string;
+  readonly setting: string;
+  readonly text: string;
+  readonly advice?: string;
+}
+const check = async (file: string): Promise<{ code: number | string; found: Finding[] }> => {
+  const { code, output } = await run('check', '--config', file, '--json');
+  return { code, found: JSON.parse(output) as Finding[] };
+};
+const levels = (found: readonly Finding[]) =>
+  Object.fromEntries(found.map(({ setting, level }) => [setting, level]));
+
+/** A server, a mail server, and options for a proxy between them. */
+const openSite = async (t: TestContext) => {
+  const feed = await openFeed(t);
+  const mail = await openMailServer(t);
+  mail.stage.answer = (_req, res) => void res.writeHead(401, { 'www-authenticate': 'Basic' }).end();
+  const dir = folder(t);
+  const file = join(dir, 'proxy.yaml');
+  const ca = join(dir, 'ca.pem');
+  writeFileSync(ca, (await feedCertificates()).ca);
+  const port = await freePort();
+  const options = {
+    '--config': file,
+    '--server-url': feed.url,
+    '--server-ca': ca,
+    '--public-url': 'https://mail.example.org',
+    '--backend': mail.url,
+    '--listen': `127.0.0.1:${port}`,
+  };
+  return { feed, mail, dir, file, port, options };
+};
+const flat = (options: Record<string, string>) => Object.entries(options).flat();
+
+test('init writes what options say, makes identities, checks all of it, and replaces nothing', async (t) => {
+  const { file, dir, options, feed } = await openSite(t);
+  const made = await run('init', ...flat(options), '--self-signed');
+  assert.equal(made.code, 0, made.output + made.errors);
+  assert.doesNotMatch(made.output, /FAIL|warn/);
+  const [, sha256] = /^Instance "mail": .*, SHA-256 ([0-9a-f]{64})$/m.exec(made.output) ?? [];
+  assert.match(made.output, /muster proxy export --config .* --instance mail/);
+  if (process.platform !== 'win32') assert.equal(statSync(file).mode & 0o777, 0o600);
+  const exported = await run('export', '--config', file, '--json');
+  assert.equal(JSON.parse(exported.output)[0].certificateSha256, sha256);
+  const text = readFileSync(file, 'utf8');
+  const again = await run('init', ...flat(options));
+  assert.deepEqual([again.code, readFileSync(file, 'utf8')], [2, text]);
+  assert.match(again.errors, /--force/);
+  // Nothing is sent to the mail server but an OPTIONS, and the feed is not opened.
+  assert.deepEqual(feed.stage.connections, []);
+  assert.ok(existsSync(join(dir, 'proxy-state', 'mail', 'tls.crt')));
+  feed.stage.status = 401;
+  const { code, found } = await check(file);
+  assert.equal(code, 0);
+  assert.deepEqual(levels(found), {
+    stateDir: 'ok',
+    'instances[0].listenPort': 'ok',
+    'instances[0].tls': 'ok',
+    'instances[0].registration': 'warn',
+    'instances[0].backend': 'ok',
+  });
+});
+
+test('what is missing without a terminal, and settings that would not start, are said, and nothing is written', async (t) => {
+  const { file, options } = await openSite(t);
+  const { '--backend': _, ...rest } = options;
+  const missing = await run('init', ...flat(rest));
+  assert.equal(missing.code, 2);
+  assert.match(missing.errors, /--backend: needed/);
+  const open = await run('init', ...flat({ ...options, '--listen': '0.0.0.0:8443' }));
+  assert.equal(open.code, 2);
+  assert.match(open.errors, /listenHost: must be a loopback address unless tls is given/);
+  assert.equal(existsSync(file), false);
+});
+
+test('check finds what would keep phones from their mail, and says what to do', async (t) => {
+  const { file, options, feed, mail } = await openSite(t);
+  const taken = await serve(t, (_req, res) => void res.end());
+  await run(
+    'init',
+    ...flat({ ...options, '--listen': `${taken.port}` }),
+    '--self-signed',
+    'other.example.org',
+  );
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace(/^serverCaFile: .*$/m, `serverPin: ${'a'.repeat(64)}`),
+  );
+  mail.stage.answer = (_req, res) => void res.writeHead(404).end();
+  const first = await check(file);
+  assert.equal(first.code, 1);
+  assert.deepEqual(levels(first.found), {
+    stateDir: 'ok',
+    'instances[0].listenPort': 'warn',
+    'instances[0].tls': 'fail',
+    serverUrl: 'fail',
+    'instances[0].backend': 'warn',
+  });
+  const { pin } = await certificateAt(new URL(feed.url));
+  const advice = first.found.find(({ setting }) => setting === 'serverUrl')?.advice;
+  assert.match(advice ?? '', new RegExp(`serverPin: ${pin}$`));
+  // The advice is right.
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8')
+      .replace('a'.repeat(64), pin)
+      .replace('adminPort: 0', `adminPort: ${await freePort()}`),
+  );
+  const second = levels((await check(file)).found);
+  assert.deepEqual(
+    [second['instances[0].registration'], second['instances[0].listenPort'], second['adminPort']],
+    ['ok', 'fail', 'ok'],
+  );
+});
+
+test('the running proxy holds its own ports, and drain ends it gracefully', async (t) => {
+  const { file, options } = await openSite(t);
+  await run('init', ...flat({ ...options, '--admin-port': String(await freePort()) }));
+  const running = startCommand(['proxy', '--config', file]);
+  t.after(() => running.stop());
+  await running.line(/^Health at/);
+  const { code, found } = await check(file);
+  assert.equal(code, 0);
+  assert.deepEqual(
+    found.filter(({ text }) => text.includes('is held by the running proxy')).map(({ setting }) => setting),
+    ['adminPort', 'instances[0].listenPort'],
+  );
+  const drained = await run('drain', '--config', file);
+  assert.deepEqual([drained.code, drained.output], [0, 'drained: no connection is left, and none is taken']);
+});
+
+const hasScript = process.platform === 'linux' && existsSync('/usr/bin/script');
+test('on a terminal it asks, and shows the server’s certificate to be compared', {
+  skip: hasScript ? false : 'needs script(1) for a terminal',
+}, async (t) => {
+  const { feed, mail, dir, file, port } = await openSite(t);
+  const bin = fileURLToPath(new URL('../../cli/bin.mjs', import.meta.url));
+  const child = spawn(
+    '/usr/bin/script',
+    ['-qefc', `${process.execPath} ${bin} proxy init --config ${file}`, '/dev/null'],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, TERM: 'xterm', COLUMNS: '200' },
+    },
+  );
+  let shown = '';
+  let wake = () => {};
+  child.stdout.on('data', (chunk: Buffer) => {
+    shown += chunk.toString('utf8');
+    wake();
+  });
+  /** Waits for a question, clears what it suggests, and answers. */
+  const answer = async (question: RegExp, reply: string): Promise<void> => {
+    while (!question.test(shown))
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    shown = '';
+    child.stdin.write(reply);
+  };
+  const clear = '\x15';
+  await answer(/listener for proxies/, `${clear}${feed.url}\r`);
+  const { pin } = await certificateAt(new URL(feed.url));
+  await answer(new RegExp(`SHA-256 ${pin}[\\s\\S]*fingerprint`), 'y');
+  await answer(/Folder for keys/, `${clear}${join(dir, 'state')}\r`);
+  await answer(/health and metrics/, `${clear}0\r`);
+  await answer(/Name of the instance/, `${clear}contoso\r`);
+  await answer(/Address that devices know/, `${clear}https://mail.example.org\r`);
+  // The third kind: one that the proxy makes.
+  await answer(/certificate that devices see/, '\x1b[B\x1b[B\r');
+  await answer(/Address to listen on/, `${clear}127.0.0.1\r`);
+  await answer(/Port to listen on/, `${clear}${port}\r`);
+  await answer(/The mail server/, `${clear}${mail.url}\r`);
+  await answer(/Another instance/, 'n');
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  assert.equal(code, 0, shown);
+  assert.match(shown, /ok .*instances\[0\]\.backend/);
+  const text = readFileSync(file, 'utf8');
+  assert.match(text, new RegExp(`serverPin: "${pin}"`));
+  assert.match(text, /name: "contoso"/);
+});
