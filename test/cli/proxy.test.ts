@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../cli/free-port.ts';
+import { checkProxy, type Finding } from '../../cli/proxy/check.ts';
+import { readProxyConfig } from '../../proxy/config-file.ts';
 import { certificateAt } from '../../proxy/trust.ts';
 import { feedCertificates, folder, openFeed, openMailServer, serve } from '../proxy/stage.ts';
 import { startCommand } from '../support/muster.ts';
@@ -16,16 +18,7 @@ const run = async (...args: string[]) => {
   return { code, output: command.output(), errors: command.errors() };
 };
 
-interface Finding {
-  readonly level: string;
-  readonly setting: string;
-  readonly text: string;
-  readonly advice?: string;
-}
-const check = async (file: string): Promise<{ code: number | string; found: Finding[] }> => {
-  const { code, output } = await run('check', '--config', file, '--json');
-  return { code, found: JSON.parse(output) as Finding[] };
-};
+const check = async (file: string): Promise<readonly Finding[]> => checkProxy(readProxyConfig(file));
 const levels = (found: readonly Finding[]) =>
   Object.fromEntries(found.map(({ setting, level }) => [setting, level]));
 
@@ -69,9 +62,9 @@ test('init writes what options say, makes identities, checks all of it, and repl
   assert.deepEqual(feed.stage.connections, []);
   assert.ok(existsSync(join(dir, 'proxy-state', 'mail', 'tls.crt')));
   feed.stage.status = 401;
-  const { code, found } = await check(file);
-  assert.equal(code, 0);
-  assert.deepEqual(levels(found), {
+  const checked = await run('check', '--config', file, '--json');
+  assert.equal(checked.code, 0);
+  assert.deepEqual(levels(JSON.parse(checked.output)), {
     stateDir: 'ok',
     'instances[0].listenPort': 'ok',
     'instances[0].tls': 'ok',
@@ -106,9 +99,9 @@ test('check finds what would keep phones from their mail, and says what to do', 
     readFileSync(file, 'utf8').replace(/^serverCaFile: .*$/m, `serverPin: ${'a'.repeat(64)}`),
   );
   mail.stage.answer = (_req, res) => void res.writeHead(404).end();
+  assert.equal((await run('check', '--config', file)).code, 1);
   const first = await check(file);
-  assert.equal(first.code, 1);
-  assert.deepEqual(levels(first.found), {
+  assert.deepEqual(levels(first), {
     stateDir: 'ok',
     'instances[0].listenPort': 'warn',
     'instances[0].tls': 'fail',
@@ -116,7 +109,7 @@ test('check finds what would keep phones from their mail, and says what to do', 
     'instances[0].backend': 'warn',
   });
   const { pin } = await certificateAt(new URL(feed.url));
-  const advice = first.found.find(({ setting }) => setting === 'serverUrl')?.advice;
+  const advice = first.find(({ setting }) => setting === 'serverUrl')?.advice;
   assert.match(advice ?? '', new RegExp(`serverPin: ${pin}$`));
   // The advice is right.
   writeFileSync(
@@ -125,7 +118,7 @@ test('check finds what would keep phones from their mail, and says what to do', 
       .replace('a'.repeat(64), pin)
       .replace('adminPort: 0', `adminPort: ${await freePort()}`),
   );
-  const second = levels((await check(file)).found);
+  const second = levels(await check(file));
   assert.deepEqual(
     [second['instances[0].registration'], second['instances[0].listenPort'], second['adminPort']],
     ['ok', 'fail', 'ok'],
@@ -138,10 +131,10 @@ test('the running proxy holds its own ports, and drain ends it gracefully', asyn
   const running = startCommand(['proxy', '--config', file]);
   t.after(() => running.stop());
   await running.line(/^Health at/);
-  const { code, found } = await check(file);
-  assert.equal(code, 0);
   assert.deepEqual(
-    found.filter(({ text }) => text.includes('is held by the running proxy')).map(({ setting }) => setting),
+    (await check(file))
+      .filter(({ text }) => text.includes('is held by the running proxy'))
+      .map(({ setting }) => setting),
     ['adminPort', 'instances[0].listenPort'],
   );
   const drained = await run('drain', '--config', file);
@@ -156,16 +149,17 @@ test('on a terminal it asks, and shows the server’s certificate to be compared
   const bin = fileURLToPath(new URL('../../cli/bin.mjs', import.meta.url));
   const child = spawn(
     '/usr/bin/script',
-    ['-qefc', `${process.execPath} ${bin} proxy init --config ${file}`, '/dev/null'],
+    ['-qefc', `stty cols 200 rows 50; ${process.execPath} ${bin} proxy init --config ${file}`, '/dev/null'],
     {
       stdio: ['pipe', 'pipe', 'inherit'],
-      env: { ...process.env, TERM: 'xterm', COLUMNS: '200' },
+      env: { ...process.env, TERM: 'xterm' },
     },
   );
   let shown = '';
   let wake = () => {};
   child.stdout.on('data', (chunk: Buffer) => {
-    shown += chunk.toString('utf8');
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal is sent.
+    shown += chunk.toString('utf8').replace(/\x1b\[[0-9;?]*[A-Za-z]/g, '');
     wake();
   });
   /** Waits for a question, clears what it suggests, and answers. */
