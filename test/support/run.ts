@@ -2,8 +2,9 @@
  * Compiles Muster, runs every test file and closes with one stable line: `N passed, N failed, N skipped`.
  * Called by `npm test`; `npm test -- proxy api/device` runs only the files whose path contains a word.
  *
- * Two files run at a time; afterwards, one by one, the `*.alone.test.ts`: those that need the machine to themselves,
- * because they load it or have to keep a deadline that their subject sets.
+ * Three files run at a time, since each waits for its servers now and then; afterwards, one by one, the
+ * `*.alone.test.ts`: those that need the machine to themselves, because they load it or have to keep a deadline that
+ * their subject sets.
  *
  * Fails when it finds no file, when a file runs no test, and when anything fails. Every skip prints its
  * reason.
@@ -105,7 +106,7 @@ const runFiles = async (chosen: string[], concurrency: number): Promise<void> =>
 const needsMachine = (file: string): boolean => file.endsWith('.alone.test.ts');
 await runFiles(
   files.filter((file) => !needsMachine(file)),
-  2,
+  3,
 );
 await runFiles(files.filter(needsMachine), 1);
 
