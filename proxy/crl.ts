@@ -37,8 +37,8 @@ const only = (bytes: Buffer): Element => {
   return first;
 };
 
-const keyOf = (issuer: Element, serial: Element): string =>
-  `${issuer.whole.toString('base64')} ${serial.content.toString('hex')}`;
+const nameOf = (issuer: Element): string => issuer.whole.toString('base64');
+const keyOf = (issuer: string, serial: Element): string => `${issuer} ${serial.content.toString('hex')}`;
 
 /** Issuer and serial number, by which revocation lists name a certificate. */
 export const revocationKey = (certificate: X509Certificate): string => {
@@ -46,7 +46,7 @@ export const revocationKey = (certificate: X509Certificate): string => {
   // The version ([0]) is there in all but version 1.
   const [serial, , issuer] = fields[0]?.tag === 0xa0 ? fields.slice(1) : fields;
   if (serial === undefined || issuer === undefined) throw new RangeError('a field is missing');
-  return keyOf(issuer, serial);
+  return keyOf(nameOf(issuer), serial);
 };
 
 const revokedIn = (list: Buffer): string[] => {
@@ -56,7 +56,9 @@ const revokedIn = (list: Buffer): string[] => {
   // After thisUpdate: nextUpdate (a time), the revoked ones (a sequence), extensions ([0]); each may be missing.
   const revoked = rest.find(({ tag }) => tag === sequence);
   if (revoked === undefined) return [];
-  return [...elementsOf(revoked.content)].map(({ content }) => keyOf(issuer, only(content)));
+  // Once for all: a list may name a hundred thousand.
+  const name = nameOf(issuer);
+  return Array.from(elementsOf(revoked.content), ({ content }) => keyOf(name, only(content)));
 };
 
 /** The keys of all certificates that the lists of a PEM file revoke; undefined when there is no readable list in it. */

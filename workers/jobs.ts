@@ -20,6 +20,7 @@ import type { Deps } from '../platform/deps.ts';
 import type { QueueName } from '../platform/queue.ts';
 import type { SealedSecrets } from '../platform/sealed-secrets.ts';
 import type { ProjectionWaiter } from '../projections/await.ts';
+import type { Pauses } from './exchange/pauses.ts';
 import type { PushServices } from './push/index.ts';
 
 /** What led to a job, for the metadata of the events that follow from it. */
@@ -121,6 +122,8 @@ export interface Parts {
   readonly push: PushServices;
   /** Secrets of tenants that are read back. */
   readonly secrets: SealedSecrets;
+  /** Rests that Exchange servers asked for. */
+  readonly pauses: Pauses;
   /** Knows how far the read models have come. */
   readonly projected: ProjectionWaiter;
   readonly queues: JobQueues;

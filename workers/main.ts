@@ -9,6 +9,7 @@ import { openProjectionWaiter } from '../projections/await.ts';
 import { actOnVerdict } from './act-on-verdict.ts';
 import { bindSeenDevice } from './bind-mail-device.ts';
 import { deployTemplate } from './deploy-template.ts';
+import { openPauses } from './exchange/pauses.ts';
 import { issueHandout } from './issue-handout.ts';
 import type { Parts } from './jobs.ts';
 import { purgeTenants } from './purge-tenants.ts';
@@ -64,7 +65,17 @@ export const start = async (config: ServerConfig, deps: Deps): Promise<Workers> 
     const queues = await openJobQueues(deps.queues);
     endings.push(queues.close);
     const secrets = openSealedSecrets(deps.sql, openSeal(config));
-    const parts: Parts = { config, deps, push, secrets, projected, queues, stopping: stopping.signal };
+    const pauses = openPauses(deps.clock);
+    const parts: Parts = {
+      config,
+      deps,
+      push,
+      secrets,
+      pauses,
+      projected,
+      queues,
+      stopping: stopping.signal,
+    };
     const workers = [
       runJobs(openWakeDevice(), parts),
       runJobs(wakePolicyDevices, parts),

@@ -79,7 +79,9 @@ export const reconcileExchange: JobKind<'reconcile-exchange'> = {
       if (secret === null)
         throw new MusterError('exchange-refused', 'the secret of the connection is not set');
       const allowLoopback = parts.config.exchangeAllowLoopback;
-      const controller = await openController(connection.settings, secret, { allowLoopback, clock });
+      const { pauses } = parts;
+      const open = { allowLoopback, clock, pauses, tenantId };
+      const controller = await openController(connection.settings, secret, open);
       try {
         return await reconcile({ ...base, controller });
       } finally {

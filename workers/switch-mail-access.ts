@@ -29,7 +29,9 @@ const switchAt = async (
   if (secret === null) throw new MusterError('exchange-refused', 'the secret of the connection is not set');
   const { clock } = parts.deps;
   const allowLoopback = parts.config.exchangeAllowLoopback;
-  const controller = await openController(connection.settings, secret, { allowLoopback, clock });
+  const { pauses } = parts;
+  const open = { allowLoopback, clock, pauses, tenantId };
+  const controller = await openController(connection.settings, secret, open);
   const work = { ...base, controller };
   try {
     // Only this device: what concerns the others of the mailbox, such as EWS, is for the comparison of all.

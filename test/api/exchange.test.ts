@@ -1,6 +1,10 @@
 /** Exchange connections in GraphQL: settings named by field, a secret nobody sees and no other server gets, two tenants. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { exchangeDecider } from '../../domain/exchange/decide.ts';
+import type { AccessLevel } from '../../domain/exchange/exchange.ts';
+import { isoTime } from '../../platform/clock.ts';
+import { newUuid } from '../../platform/new-id.ts';
 import { openSeal } from '../../platform/seal.ts';
 import { exchangeSecretPurpose, openSealedSecrets } from '../../platform/sealed-secrets.ts';
 import { type ApiStage, enter, type Json, openStage, type TenantStage } from './stage.ts';
@@ -103,6 +107,35 @@ test('a comparison is asked for by name; an unknown name is an answer', async ()
     );
   assert.ok(Date.parse((await ask(acme)).connection.dueAt) <= Date.now() + 60_000);
   assert.equal((await ask(other)).code, 'exchange-connection-missing');
+});
+
+test('a default access level that lets in unmanaged devices is warned of, as long as it is so', async () => {
+  const found = async (defaultAccessLevel: AccessLevel, at: number) => {
+    const counts = {
+      dryRun: true,
+      mailboxes: 0,
+      drifted: 0,
+      failed: 0,
+      strange: 0,
+      changes: [],
+      strangers: [],
+    };
+    const command = {
+      type: 'RecordReconciliation',
+      name: 'main',
+      startedAt: isoTime(at),
+      outcome: { ...counts, defaultAccessLevel },
+    } as const;
+    const cause = { actor: { kind: 'system', id: 'test' }, commandId: newUuid() } as const;
+    const { tenantId } = acme;
+    await stage.deps.handler.handle(exchangeDecider, { tenantId, id: tenantId }, command, cause);
+    const shown = await connections(acme);
+    return shown.find(({ name }: Json) => name === 'main').warnings;
+  };
+  const now = Date.now();
+  assert.match((await found('Allow', now)).join(), /default access level Allow/);
+  assert.deepEqual(await found('Quarantine', now + 1), []);
+  assert.deepEqual(await found('Block', now + 2), []);
 });
 
 test('roles that do not own the tenant read or are refused; a removed connection takes its secret along', async () => {

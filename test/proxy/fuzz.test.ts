@@ -26,6 +26,7 @@ import {
   syncBody,
   withLength,
 } from './fuzz/request.ts';
+import { pushHost } from './fuzz/services.ts';
 import { makeCertificate } from './own-certificate.ts';
 import { folder, healthy, openFeed, openProxy, verdictLine } from './stage.ts';
 
@@ -53,7 +54,8 @@ const openFuzzed = async (t: TestContext) => {
   const open = async (name: string, settings: object) => {
     const log = { file: join(logDir, `${name}.log`) };
     const backend = { url: recorder.url };
-    const proxy = await openProxy(t, { backend, serverUrl: feed.url, log, ...settings });
+    const ews = { enabled: true, pushHosts: [pushHost] };
+    const proxy = await openProxy(t, { backend, serverUrl: feed.url, log, ews, ...settings });
     await healthy(proxy);
     return proxy;
   };

@@ -165,6 +165,31 @@ test('hostile requests are refused, one by one, and never reach the mail server'
   assert.equal((await post(proxy.port)).status, 200);
 });
 
+test('what HTTP itself forbids is refused in its turn, and is in the access log', async (t) => {
+  const { mail, proxy } = await openStage(t);
+  const noHost = `POST ${syncTarget} HTTP/1.1\r\n${auth}Content-Length: 0\r\n\r\n`;
+  assert.match(await raw(proxy.port, noHost), /^HTTP\/1.1 400 [\s\S]*connection: close/i);
+  const odd = request({ head: 'Expect: 200-ok\r\nContent-Length: 0\r\n' });
+  assert.match(await raw(proxy.port, odd), /^HTTP\/1.1 417 [\s\S]*connection: close/i);
+  // Behind an honest request, the refusal comes behind its answer.
+  const honest = `POST ${syncTarget} HTTP/1.1\r\nHost: x\r\n${auth}Content-Type: application/vnd.ms-sync.wbxml\r\n`;
+  const both = Buffer.concat([
+    Buffer.from(`${honest}Content-Length: ${easBody('Sync').length}\r\n\r\n`),
+    easBody('Sync'),
+    Buffer.from(noHost),
+  ]);
+  assert.match(await raw(proxy.port, both), /^HTTP\/1.1 200 [\s\S]*HTTP\/1.1 400 /);
+  assert.equal(mail.seen.length, 1);
+  const logged = proxy.lines
+    .filter(({ msg, rule }) => msg === 'request' && rule === 'protocol')
+    .map(({ status, reason }) => [status, reason]);
+  assert.deepEqual(logged, [
+    [400, 'HTTP/1.1 without Host'],
+    [417, 'an expectation that nobody can meet'],
+    [400, 'HTTP/1.1 without Host'],
+  ]);
+});
+
 test('a request smuggled in the body of another stays a body', async (t) => {
   const { mail, proxy } = await openStage(t);
   const inner = easBody(

@@ -14,7 +14,7 @@ import {
   messageTypes,
   openDefragmenter,
 } from '../../workers/exchange/psrp/messages.ts';
-import { actions, resourceUri } from '../../workers/exchange/psrp/wsman.ts';
+import { actions, resourceUri, terminate } from '../../workers/exchange/psrp/wsman.ts';
 import { find, parseXml } from '../../workers/exchange/psrp/xml.ts';
 
 export interface Mailbox {
@@ -216,9 +216,17 @@ const clixml = (value: unknown, name: string): string => {
 /** An Exchange server's PowerShell endpoint. At most two shells at once, as a throttling policy would have it. */
 export const startOnPremises = async (account: string, password: string) => {
   const world = openWorld();
-  const state = { shells: new Set<string>(), timeOuts: 0, most: 2, disordered: false };
+  const state = {
+    shells: new Set<string>(),
+    running: new Set<string>(),
+    timeOuts: 0,
+    most: 2,
+    disordered: false,
+  };
   const waiting = new Map<string, Buffer[]>();
   let count = 0n;
+  /** What keeps a session at this server, as a balancer has it. */
+  const cookie = 'S-1-5-21-2553855760=rJqNiZqNgbKot6+tzc6yvc/=';
   const message = (type: number, poolId: string, pipelineId: string, xml: string): Buffer => {
     count += 1n;
     return fragmentsOf(
@@ -227,13 +235,15 @@ export const startOnPremises = async (account: string, password: string) => {
     );
   };
   const zero = '00000000-0000-0000-0000-000000000000';
-  const create = (bytes: Buffer): Reply => {
+  const create = (asked: string | null | undefined, bytes: Buffer): Reply => {
     const [capability, init] = openDefragmenter()(bytes);
     if (capability?.type !== messageTypes.sessionCapability || init?.type !== messageTypes.initRunspacePool)
       return fault('2152992672', 'The messages of the session are not in order');
     if (state.shells.size >= state.most)
       return fault('2150859173', 'The maximum number of concurrent shells for this user has been exceeded.');
-    const id = `SHELL-${count}`;
+    // A pool and its shell are one thing with one id.
+    const id = init.poolId.toUpperCase();
+    if (asked !== id) return fault('2152992672', 'The shell has another id than its pool');
     state.shells.add(id);
     waiting.set(id, [
       message(messageTypes.sessionCapability, init.poolId, zero, capability.xml),
@@ -244,7 +254,12 @@ export const startOnPremises = async (account: string, password: string) => {
         '<Obj RefId="0"><MS><I32 N="RunspaceState">2</I32></MS></Obj>',
       ),
     ]);
-    return soap(`<rsp:Shell><rsp:ShellId>${id}</rsp:ShellId></rsp:Shell>`);
+    return {
+      ...soap(`<rsp:Shell><rsp:ShellId>${id}</rsp:ShellId></rsp:Shell>`),
+      headers: {
+        'set-cookie': `MS-WSMAN=${cookie}; expires=Tue, 29-May-2018 17:15:57 GMT; path=/powershell`,
+      },
+    };
   };
   const command = (commandId: string, bytes: Buffer): Reply => {
     const [asked] = openDefragmenter()(bytes);
@@ -301,15 +316,27 @@ export const startOnPremises = async (account: string, password: string) => {
       return { status: 404 };
     const action = find(root, 'Action')?.textContent;
     const blob = (name: string) => Buffer.from(find(root, name)?.textContent ?? '', 'base64');
-    if (action === actions.create) return create(blob('creationXml'));
+    if (action === actions.create)
+      return create(find(root, 'Shell')?.getAttribute('ShellId'), blob('creationXml'));
+    if (headers['cookie'] !== `MS-WSMAN=${cookie}`)
+      return fault('2150858843', 'The shell is at another server: the cookie is missing.');
     const shellId = find(root, 'Selector')?.textContent ?? '';
     if (!state.shells.has(shellId)) return fault('2150858843', 'The shell was not found on the server.');
     if (action === actions.delete) {
       state.shells.delete(shellId);
       return soap('');
     }
-    if (action === actions.command)
-      return command(find(root, 'CommandLine')?.getAttribute('CommandId') ?? '', blob('Arguments'));
+    if (action === actions.command) {
+      const commandId = find(root, 'CommandLine')?.getAttribute('CommandId') ?? '';
+      if (state.running.size > 0) return fault('2150859174', 'A command runs in this shell.');
+      state.running.add(commandId);
+      return command(commandId, blob('Arguments'));
+    }
+    if (action === actions.signal) {
+      if (find(root, 'Code')?.textContent !== terminate) return fault('2150858843', 'no such signal');
+      state.running.delete(find(root, 'Signal')?.getAttribute('CommandId') ?? '');
+      return soap('<rsp:SignalResponse/>');
+    }
     if (action !== actions.receive) return { status: 400 };
     if (state.timeOuts > 0) {
       state.timeOuts -= 1;

@@ -10,11 +10,13 @@ import {
   partnershipId,
 } from '../../domain/exchange/exchange.ts';
 import type { ListChanges, MailboxAccess, Partnership } from '../../domain/exchange/plan.ts';
+import type { TenantId } from '../../domain/ids.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { MusterError } from '../../platform/errors.ts';
 import type { Cmdlets, ListChange, Row } from './cmdlets.ts';
 import { openOnPremises } from './on-premises.ts';
 import { openOnline } from './online.ts';
+import type { Pauses } from './pauses.ts';
 
 export interface MailAccessController {
   /** Throws `mailbox-missing`. */
@@ -126,14 +128,22 @@ export const controllerOver = (cmdlets: Cmdlets): MailAccessController => ({
   close: () => cmdlets.close(),
 });
 
-/** Opens the Exchange of a connection. */
+/** Opens the Exchange of a connection; a rest that it asked of one job of the tenant is kept by all. */
 export const openController = async (
   settings: ExchangeSettings,
   secret: string,
-  parts: { readonly allowLoopback: boolean; readonly clock: Clock },
+  parts: {
+    readonly allowLoopback: boolean;
+    readonly clock: Clock;
+    readonly pauses: Pauses;
+    readonly tenantId: TenantId;
+  },
 ): Promise<MailAccessController> =>
   controllerOver(
-    settings.kind === 'online'
-      ? await openOnline(settings, secret, parts)
-      : await openOnPremises(settings, secret, parts),
+    parts.pauses.over(
+      `${parts.tenantId}/${settings.host}`,
+      settings.kind === 'online'
+        ? await openOnline(settings, secret, parts)
+        : await openOnPremises(settings, secret, parts),
+    ),
   );

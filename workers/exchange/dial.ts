@@ -59,6 +59,8 @@ export interface Answer {
   readonly text: string;
   /** What `Retry-After` asks for (RFC 9110 10.2.3); undefined: nothing. */
   readonly retryAfterMs: number | undefined;
+  /** Cookies as `Set-Cookie` gives them, one a line. */
+  readonly setCookies: readonly string[];
 }
 
 /** A server that can be posted to. */
@@ -116,6 +118,7 @@ export const dial = async (hostAndPort: string, trust: Trust, allowLoopback: boo
         return {
           status: reply.statusCode,
           retryAfterMs: retryAfterOf(reply.headers['retry-after']),
+          setCookies: [reply.headers['set-cookie'] ?? []].flat(),
           text: await readBounded(reply.body),
         };
       } catch (cause) {

@@ -4,10 +4,11 @@ import { content } from './content.ts';
 import { framing } from './framing.ts';
 import { noises } from './noise.ts';
 import type { Hostile } from './request.ts';
+import { services } from './services.ts';
 import { target } from './target.ts';
 
 /** A message that goes for the connection needs one of its own and costs the more time: there are fewer of them. */
-const weighted = [...framing, ...target, ...content, ...noises].map((arbitrary) => {
+const weighted = [...framing, ...target, ...content, ...services, ...noises].map((arbitrary) => {
   const [example] = fc.sample(arbitrary, { seed: 1, numRuns: 1 });
   return { weight: example?.outcome === 'goes-on' ? 3 : 1, arbitrary };
 });

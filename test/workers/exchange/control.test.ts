@@ -79,14 +79,20 @@ const configure = async ({ tenantId }: Tenant, name: string, settings: ExchangeS
   );
 };
 
+/** A device that was let in. */
+const settledDevice = async (tenant: Tenant, userEmail: string, easDeviceId: string): Promise<DeviceId> => {
+  const deviceId = await tenant.device({ userEmail, easDeviceId });
+  // Jobs look again when they are done: those of the enrolment must not meet what comes next.
+  for (const type of ['DeviceEnrolled', 'ComplianceVerdictReached'])
+    for (const { id } of await tenant.events(deviceId, type)) await stage.settled('switch-mail-access', id);
+  return deviceId;
+};
+
 /** A tenant with an Exchange of its own, and a device of Ada's that was let in. */
 const withExchange = async () => {
   const [tenant, server] = [await foundTenant(stage.deps), await newServer()];
   await configure(tenant, 'main', settingsOf(server));
-  const deviceId = await tenant.device({ userEmail: 'Ada@acme.example', easDeviceId: 'APPL1' });
-  // Jobs look again when they are done: those of the enrolment must not meet what comes next.
-  for (const type of ['DeviceEnrolled', 'ComplianceVerdictReached'])
-    for (const { id } of await tenant.events(deviceId, type)) await stage.settled('switch-mail-access', id);
+  const deviceId = await settledDevice(tenant, 'Ada@acme.example', 'APPL1');
   return { tenant, server, deviceId };
 };
 
@@ -226,8 +232,9 @@ test('a verdict that changes during a comparison is not undone by it', async () 
   assert.ok(blocked?.includes('APPL1'));
 });
 
-test('a throttled switch is tried again, and says so meanwhile', async () => {
+test('a throttled switch is tried again, and says so meanwhile, and no other job of the tenant asks', async () => {
   const { tenant, server, deviceId } = await withExchange();
+  const second = await settledDevice(tenant, bob, 'APPL2');
   server.state.next.push({ status: 429, headers: { 'retry-after': '3600' } });
   const set = await setAccess(tenant, deviceId, 'deny');
   const held = await untilHeld(stage.queue('switch-mail-access'), set.id);
@@ -235,6 +242,14 @@ test('a throttled switch is tried again, and says so meanwhile', async () => {
   assert.equal((failed.data as { code: string }).code, 'exchange-throttled');
   assert.ok(held.delay >= 3_600_000, 'not before the time that Exchange named');
   assert.deepEqual(listsOf(server), [['PRIVATE', 'APPL1'], []]);
+  const asked = server.state.anchors.length;
+  const also = await setAccess(tenant, second, 'deny');
+  const alsoHeld = await untilHeld(stage.queue('switch-mail-access'), also.id);
+  assert.equal(server.state.anchors.length, asked);
+  stage.move(3_600_001);
+  await alsoHeld.promote();
+  await stage.settled('switch-mail-access', also.id);
+  assert.deepEqual(listsOf(server, bob), [['PRIVATE'], ['APPL2']]);
   await held.promote();
   const job = await stage.settled('switch-mail-access', set.id);
   assert.deepEqual(job.returnvalue, { main: 'switched' });

@@ -6,6 +6,7 @@ import { MusterError } from '../../../platform/errors.ts';
 import { createAuthority, issueServerCertificate } from '../../../platform/pki.ts';
 import { controllerOver, openController } from '../../../workers/exchange/controller.ts';
 import { openOnPremises } from '../../../workers/exchange/on-premises.ts';
+import { openPauses } from '../../../workers/exchange/pauses.ts';
 import {
   encodeMessage,
   fragmentsOf,
@@ -13,6 +14,7 @@ import {
   openDefragmenter,
 } from '../../../workers/exchange/psrp/messages.ts';
 import { type Mailbox, startOnline, startOnPremises } from '../../support/exchange.ts';
+import { idOf } from '../../support/ids.ts';
 
 const organisation = 'acme.example';
 const ada = 'ada@acme.example';
@@ -60,7 +62,8 @@ const mailbox = (): Mailbox => ({
     DeviceUserAgent: 'Apple-iPhone14C2',
   })),
 });
-const parts = { allowLoopback: true, clock: () => Date.parse('2026-01-01T00:00:00Z') };
+const clock = () => Date.parse('2026-01-01T00:00:00Z');
+const parts = { allowLoopback: true, clock, pauses: openPauses(clock), tenantId: idOf('ten', 1) };
 const letIn = { allow: { add: ['APPL1'], remove: [] }, block: { add: [], remove: ['APPL1'] } };
 const refuses = (run: Promise<unknown>, code: string) =>
   assert.rejects(run, (error) => error instanceof MusterError && error.code === code);
@@ -115,7 +118,11 @@ test('Exchange Online: throttling names its time, a lost token is renewed once, 
   const server = await startOnline(organisation, 'right');
   server.mailboxes.set(ada, mailbox());
   const settings = onlineOf(server.host, server.caCertificate);
-  const controller = await openController(settings, 'right', parts);
+  let now = Date.parse('2026-01-01T00:00:00Z');
+  const throttled = { ...parts, clock: () => now, pauses: openPauses(() => now) };
+  const controller = await openController(settings, 'right', throttled);
+  const sameTenant = await openController(settings, 'right', throttled);
+  const otherTenant = await openController(settings, 'right', { ...throttled, tenantId: idOf('ten', 2) });
   const wrong = await openController(settings, 'wrong', parts);
   try {
     server.state.next.push({ status: 429, headers: { 'retry-after': '7' } });
@@ -124,9 +131,22 @@ test('Exchange Online: throttling names its time, a lost token is renewed once, 
       (error) =>
         error instanceof MusterError && error.code === 'exchange-throttled' && error.retryAfterMs === 7000,
     );
+    // Nobody of the tenant asks again before the time is over; others do.
+    const asked = server.state.anchors.length;
+    await refuses(controller.readMailbox(ada), 'exchange-throttled');
+    assert.equal(server.state.anchors.length, asked);
+    now += 7001;
+    server.state.next.push({ status: 503, headers: { 'retry-after': '60' } });
+    await refuses(controller.readMailbox(ada), 'exchange-throttled');
+    await refuses(sameTenant.readMailbox(ada), 'exchange-throttled');
+    assert.equal(server.state.anchors.length, asked);
+    await otherTenant.readMailbox(ada);
+    now += 60_001;
+    await sameTenant.readMailbox(ada);
+    const { tokens } = server.state;
     server.state.next.push({ status: 401 });
     await controller.readMailbox(ada);
-    assert.equal(server.state.tokens, 2);
+    assert.equal(server.state.tokens, tokens + 1);
     const body = JSON.stringify({ value: [], '@odata.nextLink': 'https://evil.example/adminapi' });
     server.state.next.push({ status: 200, body });
     await refuses(controller.readMailbox(ada), 'exchange-refused');
@@ -134,8 +154,7 @@ test('Exchange Online: throttling names its time, a lost token is renewed once, 
     await refuses(controller.readMailbox(ada), 'exchange-unavailable');
     await refuses(wrong.readMailbox(ada), 'exchange-refused');
   } finally {
-    await controller.close();
-    await wrong.close();
+    for (const one of [controller, sameTenant, otherTenant, wrong]) await one.close();
     await server.stop();
   }
 });

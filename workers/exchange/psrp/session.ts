@@ -16,7 +16,7 @@ import {
   type PsrpMessage,
   sessionCapability,
 } from './messages.ts';
-import { createShell, deleteShell, receive, send, startCommand } from './wsman.ts';
+import { createShell, deleteShell, endCommand, openCookies, receive, send, startCommand } from './wsman.ts';
 import { findAll, parseXml } from './xml.ts';
 
 const path = '/powershell/';
@@ -59,17 +59,18 @@ export interface PowerShellSession {
 
 /** Opens a session; `authorization` is a Basic header. The shell is gone on the server once `close` returns. */
 export const openPowerShell = async (server: Dialled, authorization: string): Promise<PowerShellSession> => {
-  const url = `${server.origin}${path}`;
+  const at = { url: `${server.origin}${path}`, sessionId: newUuid() };
+  const headers = { authorization, cookies: openCookies() };
   const poolId = newUuid();
   let objectId = 0n;
   const fragment = (message: Buffer): Buffer => {
     objectId += 1n;
     return fragmentsOf(objectId, message);
   };
-  const post = (envelope: string) => send(server, path, authorization, envelope);
+  const post = (envelope: string) => send(server, path, headers, envelope);
 
   const creation = Buffer.concat([fragment(sessionCapability(poolId)), fragment(initRunspacePool(poolId))]);
-  const created = await post(createShell(url, creation));
+  const created = await post(createShell(at, poolId, creation));
   const shellId =
     created === 'timed-out'
       ? undefined
@@ -82,7 +83,7 @@ export const openPowerShell = async (server: Dialled, authorization: string): Pr
     const defragment = openDefragmenter();
     let empty = 0;
     for (let turn = 0; turn < mostReceives; turn += 1) {
-      const answer = await post(receive(url, shellId, commandId));
+      const answer = await post(receive(at, shellId, commandId));
       if (answer === 'timed-out') {
         empty += 1;
         if (empty >= mostEmptyReceives) break;
@@ -102,8 +103,14 @@ export const openPowerShell = async (server: Dialled, authorization: string): Pr
   };
 
   const close = async () => {
-    await post(deleteShell(url, shellId)).catch(() => {
+    await post(deleteShell(at, shellId)).catch(() => {
       // A shell that cannot be deleted ends by its own idle time-out.
+    });
+  };
+
+  const end = async (commandId: string) => {
+    await post(endCommand(at, shellId, commandId)).catch(() => {
+      // A command that cannot be ended goes with its shell.
     });
   };
 
@@ -123,9 +130,8 @@ export const openPowerShell = async (server: Dialled, authorization: string): Pr
   return {
     async run(cmdlet, args) {
       const commandId = newUuid();
-      await post(
-        startCommand(url, shellId, commandId, fragment(createPipeline(poolId, commandId, cmdlet, args))),
-      );
+      const pipeline = fragment(createPipeline(poolId, commandId, cmdlet, args));
+      await post(startCommand(at, shellId, commandId, pipeline));
       const rows: Row[] = [];
       let fault: string | undefined;
       const take = (message: PsrpMessage): boolean => {
@@ -138,9 +144,13 @@ export const openPowerShell = async (server: Dialled, authorization: string): Pr
           fault ??= errorText(asRow(end['ExceptionAsErrorRecord'] ?? {}));
         return state === ended.completed || state === ended.failed || state === ended.stopped;
       };
-      await receiveUntil(take, commandId).catch((error: unknown) => {
+      try {
+        await receiveUntil(take, commandId);
+      } catch (error) {
         throw outOfOrder(error);
-      });
+      } finally {
+        await end(commandId);
+      }
       if (fault !== undefined) throw faultOf(cmdlet, fault);
       return rows;
     },

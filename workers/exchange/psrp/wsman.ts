@@ -20,62 +20,81 @@ export const actions = {
   delete: `${transfer}/Delete`,
   command: `${shell}/Command`,
   receive: `${shell}/Receive`,
+  signal: `${shell}/Signal`,
 } as const;
+/** The code of a signal that ends a command and forgets it (MS-WSMV 2.2.4.38). */
+export const terminate = `${shell}/signal/terminate`;
 
 const mostEnvelopeBytes = 153_600;
+const mostCookies = 20;
+/** Of PowerShell 2, which every Exchange speaks. */
+const protocolVersion = '2.2';
 /** How long the server holds a Receive before it says that there is nothing yet. */
 const operationSeconds = 60;
 
+/** Where envelopes go, and the session that they belong to. */
+export interface Endpoint {
+  readonly url: string;
+  readonly sessionId: string;
+}
+
 interface Asking {
   readonly action: string;
-  readonly url: string;
+  readonly at: Endpoint;
   readonly body: string;
   readonly shellId?: string | undefined;
   readonly options?: string | undefined;
 }
 
+/** What the server says is to be in a language that is known: faults are told apart by their text as well. */
+const locale = 'xml:lang="en-US" s:mustUnderstand="false"';
+
 /** One request. */
-export const envelopeOf = ({ action, url, body, shellId, options = '' }: Asking): string =>
+const envelopeOf = ({ action, at, body, shellId, options = '' }: Asking): string =>
   `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="${addressing}" xmlns:w="${wsman}" ` +
   `xmlns:p="http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd" xmlns:rsp="${shell}"><s:Header>` +
-  `<a:To>${escapeXml(url)}</a:To>` +
+  `<a:To>${escapeXml(at.url)}</a:To>` +
   `<a:ReplyTo><a:Address s:mustUnderstand="true">${addressing}/role/anonymous</a:Address></a:ReplyTo>` +
-  `<a:Action s:mustUnderstand="true">${action}</a:Action><a:MessageID>uuid:${newUuid()}</a:MessageID>` +
+  `<a:Action s:mustUnderstand="true">${action}</a:Action><a:MessageID>uuid:${newUuid().toUpperCase()}</a:MessageID>` +
   `<w:MaxEnvelopeSize s:mustUnderstand="true">${mostEnvelopeBytes}</w:MaxEnvelopeSize>` +
   `<w:ResourceURI s:mustUnderstand="true">${resourceUri}</w:ResourceURI>` +
+  `<w:Locale ${locale}/><p:DataLocale ${locale}/>` +
+  `<p:SessionId s:mustUnderstand="false">uuid:${at.sessionId.toUpperCase()}</p:SessionId>` +
   (shellId === undefined
     ? ''
     : `<w:SelectorSet><w:Selector Name="ShellId">${escapeXml(shellId)}</w:Selector></w:SelectorSet>`) +
   `${options}<w:OperationTimeout>PT${operationSeconds}.000S</w:OperationTimeout></s:Header>` +
   `<s:Body>${body}</s:Body></s:Envelope>`;
 
-const optionSet = (name: string, value: string): string =>
-  `<w:OptionSet s:mustUnderstand="true"><w:Option Name="${name}" MustComply="true">${value}</w:Option></w:OptionSet>`;
+const optionSet = (name: string, value: string, attributes = ''): string =>
+  `<w:OptionSet s:mustUnderstand="true"><w:Option Name="${name}"${attributes}>${value}</w:Option></w:OptionSet>`;
 
-export const createShell = (url: string, fragments: Buffer): string =>
+/** The shell is given the id of its pool, as PowerShell has it (MS-PSRP 3.1.5.3.1). */
+export const createShell = (at: Endpoint, poolId: string, fragments: Buffer): string =>
   envelopeOf({
     action: actions.create,
-    url,
-    options: optionSet('protocolversion', '2.2'),
+    at,
+    options: optionSet('protocolversion', protocolVersion, ' MustComply="true"'),
     body:
-      '<rsp:Shell><rsp:InputStreams>stdin pr</rsp:InputStreams><rsp:OutputStreams>stdout</rsp:OutputStreams>' +
+      `<rsp:Shell ShellId="${poolId.toUpperCase()}"><rsp:InputStreams>stdin pr</rsp:InputStreams>` +
+      '<rsp:OutputStreams>stdout</rsp:OutputStreams>' +
       `<creationXml xmlns="http://schemas.microsoft.com/powershell">${fragments.toString('base64')}</creationXml></rsp:Shell>`,
   });
 
-export const startCommand = (url: string, shellId: string, commandId: string, fragments: Buffer): string =>
+export const startCommand = (at: Endpoint, shellId: string, commandId: string, fragments: Buffer): string =>
   envelopeOf({
     action: actions.command,
-    url,
+    at,
     shellId,
     body:
       `<rsp:CommandLine CommandId="${commandId.toUpperCase()}"><rsp:Command></rsp:Command>` +
       `<rsp:Arguments>${fragments.toString('base64')}</rsp:Arguments></rsp:CommandLine>`,
   });
 
-export const receive = (url: string, shellId: string, commandId?: string): string =>
+export const receive = (at: Endpoint, shellId: string, commandId?: string): string =>
   envelopeOf({
     action: actions.receive,
-    url,
+    at,
     shellId,
     options: optionSet('WSMAN_CMDSHELL_OPTION_KEEPALIVE', 'TRUE'),
     body: `<rsp:Receive><rsp:DesiredStream${
@@ -83,8 +102,40 @@ export const receive = (url: string, shellId: string, commandId?: string): strin
     }>stdout</rsp:DesiredStream></rsp:Receive>`,
   });
 
-export const deleteShell = (url: string, shellId: string): string =>
-  envelopeOf({ action: actions.delete, url, shellId, body: '' });
+/** Ends a command, done or not: until then it counts as one that runs. */
+export const endCommand = (at: Endpoint, shellId: string, commandId: string): string =>
+  envelopeOf({
+    action: actions.signal,
+    at,
+    shellId,
+    body: `<rsp:Signal CommandId="${commandId.toUpperCase()}"><rsp:Code>${terminate}</rsp:Code></rsp:Signal>`,
+  });
+
+export const deleteShell = (at: Endpoint, shellId: string): string =>
+  envelopeOf({ action: actions.delete, at, shellId, body: '' });
+
+/**
+ * Balancers in front of Exchange keep a session at one server by a cookie, and a client holds it for as long as the
+ * session lasts, whatever it says of its life.
+ */
+export const openCookies = () => {
+  const held = new Map<string, string>();
+  return {
+    header: (): Record<string, string> =>
+      held.size === 0 ? {} : { cookie: [...held].map(([name, value]) => `${name}=${value}`).join('; ') },
+    take: (lines: readonly string[]): void => {
+      for (const line of lines) {
+        const [, name, value] =
+          /^([\w!#$%&'*+.^`|~-]{1,100})=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{0,4096})(?:;|$)/.exec(
+            line,
+          ) ?? [];
+        if (name === undefined) continue;
+        if (!value) held.delete(name);
+        else if (held.has(name) || held.size < mostCookies) held.set(name, value);
+      }
+    },
+  };
+};
 
 /** WSMan error codes (MS-WSMV, winerror.h): nothing came within the operation time-out; a quota was met. */
 const timedOut = '2150858793';
@@ -131,13 +182,15 @@ const readAnswer = ({ status, text, retryAfterMs }: Answer): Element | 'timed-ou
 export const send = async (
   server: Dialled,
   path: string,
-  authorization: string,
+  headers: { readonly authorization: string; readonly cookies: ReturnType<typeof openCookies> },
   envelope: string,
-): Promise<Element | 'timed-out'> =>
-  readAnswer(
-    await server.post(
-      path,
-      { authorization, 'content-type': 'application/soap+xml;charset=UTF-8' },
-      envelope,
-    ),
+): Promise<Element | 'timed-out'> => {
+  const { authorization, cookies } = headers;
+  const answer = await server.post(
+    path,
+    { authorization, 'content-type': 'application/soap+xml;charset=UTF-8', ...cookies.header() },
+    envelope,
   );
+  cookies.take(answer.setCookies);
+  return readAnswer(answer);
+};
