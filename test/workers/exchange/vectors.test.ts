@@ -255,3 +255,39 @@ test('a recorded session is gone through: asked as other clients ask, and its er
   );
   assert.equal(sessions.size, 1);
 });
+
+test('an error record beside the output says what is missing, though the pipeline completes', async () => {
+  // WinRM v2, tests/spec/stubs/clixml/error_record.xml.erb, without what nothing is read from.
+  const said = "The operation couldn't be performed because object 'nobody' couldn't be found.";
+  const record = `<Obj RefId="0"><TN RefId="0"><T>System.Management.Automation.ErrorRecord</T><T>System.Object</T></TN><ToString>${said}</ToString><MS><B N="writeErrorStream">true</B><Obj N="Exception" RefId="1"><TN RefId="1"><T>Microsoft.PowerShell.Commands.WriteErrorException</T><T>System.Exception</T><T>System.Object</T></TN><ToString>Microsoft.PowerShell.Commands.WriteErrorException: ${said}</ToString><Props><S N="Message">${said}</S><Obj N="Data" RefId="2"><TN RefId="2"><T>System.Collections.ListDictionaryInternal</T><T>System.Object</T></TN><DCT/></Obj><Nil N="InnerException"/></Props></Obj><Nil N="TargetObject"/><S N="FullyQualifiedErrorId">Microsoft.PowerShell.Commands.WriteErrorException</S><S N="ErrorCategory_Reason">WriteErrorException</S><Nil N="PSMessageDetails"/></MS></Obj>`;
+  const completed = '<Obj RefId="0"><MS><I32 N="PipelineState">4</I32></MS></Obj>';
+  const { errorRecord, pipelineState } = messageTypes;
+  const streams = [
+    [errorRecord, record],
+    [pipelineState, completed],
+  ] as const;
+  const { server } = replay([
+    answered(`<rsp:Shell><rsp:ShellId>${shellId}</rsp:ShellId></rsp:Shell>`),
+    received([stdout.capability, stdout.opened]),
+    answered(''),
+    received(
+      streams.map(([type, text], at) => {
+        const xml = `\ufeff${text}`;
+        const message = encodeMessage({
+          destination: 'client',
+          type,
+          poolId: pool,
+          pipelineId: pipeline,
+          xml,
+        });
+        return fragmentsOf(BigInt(at + 4), message).toString('base64');
+      }),
+    ),
+  ]);
+  const session = await openPowerShell(server, 'Basic x');
+  await assert.rejects(
+    session.run('Get-CASMailbox', { Identity: 'nobody' }),
+    (error) =>
+      error instanceof MusterError && error.code === 'mailbox-missing' && error.message.includes(said),
+  );
+});
