@@ -13,6 +13,7 @@ import { LRUCache } from 'lru-cache';
 import type { Dispatcher } from 'undici';
 import { type Clock, isoTime } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
+import { localPart } from '../platform/mail-user.ts';
 import { easPath } from './eas.ts';
 import { openTally } from './rate.ts';
 import type { KnownVerdicts } from './table.ts';
@@ -50,6 +51,11 @@ export interface SightingParts {
 
 const windowMs = 30 * 60_000;
 const perWindow = { user: 3, address: 20, all: 300 } as const;
+const dayMs = 24 * 60 * 60_000;
+/** Devices that one user may show in a day, whatever he calls himself. */
+const perDay = 10;
+/** How long a mail server is believed that it takes everybody, or that it does not. */
+const openMs = 10 * 60_000;
 const mostAtOnce = 8;
 const timeoutMs = 10_000;
 /** A sighting is told again after this, in case it was settled otherwise meanwhile; a refused credential after the window. */
@@ -67,23 +73,32 @@ const plain = (text: string | null, most: number): string | null =>
 /** Opens them, empty. */
 export const openSightings = ({ known, backend, clock, log, onSighting }: SightingParts): Sightings => {
   const mayTry = openTally(clock, windowMs);
+  const mayShow = openTally(clock, dayMs);
+  let takesAnybody = { is: false, until: Number.NEGATIVE_INFINITY };
   /** When a pair of user and id may be tried again. */
   const nextAt = new LRUCache<string, number>({ max: mostRemembered });
   const waiting = new Map<string, MailSighting>();
   const running = new Set<Promise<void>>();
   const stopping = new AbortController();
 
-  const isTaken = async (authorization: string): Promise<boolean> => {
+  const isOk = async (headers: Record<string, string>): Promise<boolean> => {
     const { statusCode, body } = await backend.request({
       method: 'OPTIONS',
       path: easPath,
-      headers: { authorization },
+      headers,
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       signal: stopping.signal,
     });
     await body.dump();
     return statusCode >= 200 && statusCode < 300;
+  };
+
+  /** Where nobody is asked for a password, a password that was taken proves nothing. */
+  const isTaken = async (authorization: string): Promise<boolean> => {
+    if (!(await isOk({ authorization }))) return false;
+    if (clock() >= takesAnybody.until) takesAnybody = { is: await isOk({}), until: clock() + openMs };
+    return !takesAnybody.is;
   };
 
   const look = async (pair: string, sighting: MailSighting, authorization: string): Promise<void> => {
@@ -94,7 +109,7 @@ export const openSightings = ({ known, backend, clock, log, onSighting }: Sighti
       return;
     }
     nextAt.set(pair, clock() + againMs);
-    if (waiting.size >= mostInReport) return;
+    if (waiting.size >= mostInReport || !mayShow(localPart(sighting.user), perDay)) return;
     waiting.set(pair, sighting);
     onSighting();
   };
@@ -108,7 +123,8 @@ export const openSightings = ({ known, backend, clock, log, onSighting }: Sighti
       if (now < (nextAt.get(pair) ?? 0) || running.size >= mostAtOnce) return;
       const allowed =
         mayTry(`address ${seen.address}`, perWindow.address) &&
-        mayTry(`user ${seen.user}`, perWindow.user) &&
+        // However the name is spelt, it is one account that guesses would lock.
+        mayTry(`user ${localPart(seen.user)}`, perWindow.user) &&
         mayTry('all', perWindow.all);
       if (!allowed) return;
       nextAt.set(pair, now + windowMs);
