@@ -123,6 +123,13 @@ const enrolAnns = async (tenant: TenantStage, userEmail = 'ann@acme.example'): P
   return (await enrolDevice(stage, code, { inventory: { osVersion: '15' } })).deviceId;
 };
 
+/** Sends, and waits until what was sent can be read: what a mutation answers is behind it in the log. */
+const sendAndSee = async (body: object): Promise<number> => {
+  const status = await send(body);
+  await acme.client.mutate('createEnrolment', {}, 'CreateEnrolmentPayload', 'pending');
+  return status;
+};
+
 const report = (sightings: unknown[]) => ({
   reportId: randomUUID(),
   state,
@@ -136,8 +143,8 @@ test('unknown devices wait in the quarantine of their tenant, and are bound by a
   const bens = await enrolAnns(acme, 'ben@acme.example');
   const foreign = await enrolAnns(other);
   const [before] = await quarantineOf(other);
-  assert.equal(await send(report([sighting, sighting, { ...sighting, easDeviceId: 'no/id' }])), 204);
-  assert.equal(await send(report([sighting])), 204);
+  assert.equal(await sendAndSee(report([sighting, sighting, { ...sighting, easDeviceId: 'no/id' }])), 204);
+  assert.equal(await sendAndSee(report([sighting])), 204);
   const found = (await quarantineOf(acme)).filter(({ easDeviceId }) => easDeviceId === 'NEWPHONE');
   assert.deepEqual(
     found.map(({ user, lastSeenAt, device, candidates }) => [user, lastSeenAt, device, candidates]),
@@ -158,7 +165,7 @@ test('unknown devices wait in the quarantine of their tenant, and are bound by a
   assert.equal(explained.explainMailAccess.rule, 'verdict');
   // The id has its device now.
   const again = { ...sighting, user: 'ann@acme.example' };
-  assert.equal(await send(report([again])), 204);
+  assert.equal(await sendAndSee(report([again])), 204);
   const more = await enrolAnns(acme);
   const next = (await quarantineOf(acme)).find(({ user }) => user === again.user);
   assert.equal(
@@ -182,7 +189,7 @@ test('a tenant that refuses unknown devices keeps no quarantine', async () => {
   assert.deepEqual(await acme.client.query('{ unknownMailDevices }'), { unknownMailDevices: 'REFUSE' });
   assert.deepEqual(await other.client.query('{ unknownMailDevices }'), { unknownMailDevices: 'CONFIRM' });
   const length = (await quarantineOf(acme)).length;
-  assert.equal(await send(report([{ ...sighting, easDeviceId: 'ANOTHER' }])), 204);
+  assert.equal(await sendAndSee(report([{ ...sighting, easDeviceId: 'ANOTHER' }])), 204);
   await choose('CONFIRM');
   assert.equal((await quarantineOf(acme)).length, length);
   // Reports of proxies that know nothing of sightings are as good as ever.
