@@ -16,11 +16,16 @@ export type Job =
   | { readonly kind: 'hold'; readonly port: number; readonly connections: number }
   | { readonly kind: 'release' };
 
-const body = 'x'.repeat(2_048);
+/** 2 KB that begin as the WBXML of the command does (MS-ASWBXML 2.1.2.1): the gate forwards nothing else. */
+const bodyOf = (...tags: readonly number[]): string =>
+  String.fromCharCode(0x03, 0x01, 0x6a, 0x00, ...tags).padEnd(2_048, 'x');
+const bodies = { Sync: bodyOf(0x45), Ping: bodyOf(0x00, 0x0d, 0x45) } as const;
 const devices = Number(process.argv[2]);
+/** One of a hundred devices is refused, which is as much of an answer as any; more would measure something else. */
+const mostRefused = 0.03;
 
-/** One of a hundred devices is refused, which is as much of an answer as any. */
-const requestOf = (index: number, cmd: string): string => {
+const requestOf = (index: number, cmd: keyof typeof bodies): string => {
+  const body = bodies[cmd];
   const credential = Buffer.from(`user${index}:secret`).toString('base64');
   return (
     `POST /Microsoft-Server-ActiveSync?Cmd=${cmd}&User=user${index}&DeviceId=DEVICE${index}&DeviceType=Bench HTTP/1.1\r\n` +
@@ -30,7 +35,7 @@ const requestOf = (index: number, cmd: string): string => {
 };
 
 /** Calls `answered` once per whole response; answers of all contestants have a length or are chunked to an end. */
-const onAnswers = (socket: TLSSocket, answered: () => void): void => {
+const onAnswers = (socket: TLSSocket, answered: (isOk: boolean) => void): void => {
   let text = '';
   socket.setEncoding('latin1');
   socket.on('data', (chunk: string) => {
@@ -41,8 +46,9 @@ const onAnswers = (socket: TLSSocket, answered: () => void): void => {
       const length = /\r\ncontent-length: (\d+)/i.exec(text.slice(0, head));
       const end = length ? head + 4 + Number(length[1]) : text.indexOf('0\r\n\r\n', head) + 5;
       if (end < head || text.length < end) return;
+      const isOk = text.startsWith('HTTP/1.1 200');
       text = text.slice(end);
-      answered();
+      answered(isOk);
     }
   });
 };
@@ -69,6 +75,7 @@ const load = async ({ port, connections, durationMs, perSecond }: Extract<Job, {
   const due: number[] = [];
   const idle = new Set<TLSSocket>();
   let next = 0;
+  let refused = 0;
   const startedAt = performance.now();
   const endsAt = startedAt + durationMs;
   let pending = 0;
@@ -84,7 +91,8 @@ const load = async ({ port, connections, durationMs, perSecond }: Extract<Job, {
     socket.write(requestOf(next, 'Sync'));
   };
   for (const socket of sockets) {
-    onAnswers(socket, () => {
+    onAnswers(socket, (isOk) => {
+      if (!isOk) refused += 1;
       const now = performance.now();
       latencies.push(now - (sentAt.get(socket) as number));
       pending -= 1;
@@ -120,6 +128,8 @@ const load = async ({ port, connections, durationMs, perSecond }: Extract<Job, {
   await finished;
   const elapsedMs = performance.now() - startedAt;
   for (const socket of sockets) socket.destroy();
+  if (refused > latencies.length * mostRefused)
+    throw new Error(`${refused} of ${latencies.length} requests were refused`);
   return { count: latencies.length, ...summarise(latencies, elapsedMs) };
 };
 
