@@ -57,7 +57,7 @@ const addressOf = (socket: Duplex): string | null => {
 export const openClientAddresses = (trustedProxies: readonly string[]): ClientAddresses => {
   const trusted = listOf(trustedProxies);
   const isTrusted = (address: string): boolean =>
-    trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+    trustedProxies.length > 0 && trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
   /** What PROXY headers said; a TLS socket does not show which raw socket is below it. */
   const said = new WeakMap<Duplex, string>();
   const saidByTuple = new Map<string, string>();
@@ -96,6 +96,7 @@ export const openClientAddresses = (trustedProxies: readonly string[]): ClientAd
     takeProxyHeaders,
     of: (socket, forwardedFor) => {
       let client = said.get(socket) ?? addressOf(socket);
+      if (client === null || !isTrusted(client)) return client;
       const hops = (forwardedFor ?? '').split(',').map((hop) => hop.trim());
       // From right to left: each hop was written by the one after it, and counts while that one is trusted.
       while (client !== null && isTrusted(client)) {

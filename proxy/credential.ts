@@ -3,6 +3,7 @@
  * device is served to its own user alone. Called by gate.ts; pure; the secret is never returned, stored or logged.
  * Sources: RFC 7617 (Basic), RFC 6750 (Bearer), RFC 7519 (JWT).
  */
+import { isUtf8 } from 'node:buffer';
 
 /** The named user, lower case, as sent (`user`, `DOMAIN\user` or `user@domain`), or why there is none. */
 export type Credential =
@@ -32,16 +33,8 @@ const readBasic = (value: string): Credential => {
   return named(pair.slice(0, colon), 'basic');
 };
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /** Mobile clients send UTF-8, Outlook ISO-8859-1: what is not valid UTF-8 is the latter. */
-const decodeText = (bytes: Buffer): string => {
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    return bytes.toString('latin1');
-  }
-};
+const decodeText = (bytes: Buffer): string => bytes.toString(isUtf8(bytes) ? 'utf8' : 'latin1');
 
 /** The token is not verified here: the back end does that, and serves only the user whom a genuine token names. */
 const readBearer = (value: string): Credential => {

@@ -124,13 +124,17 @@ export const requestHeaders = (
   return headers;
 };
 
-const connectionNames = (value: string | undefined): Set<string> =>
-  new Set(
-    (value ?? '')
-      .toLowerCase()
-      .split(',')
-      .map((name) => name.trim()),
-  );
+const noNames: ReadonlySet<string> = new Set();
+
+const connectionNames = (value: string | undefined): ReadonlySet<string> =>
+  value === undefined || value === ''
+    ? noNames
+    : new Set(
+        value
+          .toLowerCase()
+          .split(',')
+          .map((name) => name.trim()),
+      );
 
 const hopByHop = new Set([
   'connection',
@@ -163,15 +167,19 @@ export const responseHeaders = (
   headers: Readonly<Record<string, string | string[] | undefined>>,
   publicUrl: URL,
 ): string[] => {
-  const named = connectionNames([headers['connection'] ?? []].flat().join(','));
+  const { connection } = headers;
+  const named = connectionNames(Array.isArray(connection) ? connection.join(',') : connection);
   const answer: string[] = [];
-  for (const [name, value] of Object.entries(headers)) {
+  const keep = (name: string, lower: string, value: string): void => {
+    const kept = rewrite(lower, value, status, publicUrl);
+    if (kept !== null) answer.push(name, kept);
+  };
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
     const lower = name.toLowerCase();
     if (value === undefined || hopByHop.has(lower) || internal.has(lower) || named.has(lower)) continue;
-    for (const one of [value].flat()) {
-      const kept = rewrite(lower, one, status, publicUrl);
-      if (kept !== null) answer.push(name, kept);
-    }
+    if (typeof value === 'string') keep(name, lower, value);
+    else for (const one of value) keep(name, lower, one);
   }
   return answer;
 };

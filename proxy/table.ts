@@ -99,12 +99,13 @@ export const openTable = (): Table => {
   };
   const read = (address: number): Verdict => {
     const meta = records.meta(address);
-    return {
-      ...records.fields(address),
-      ...(accesses[meta & 3] ?? denied),
-      reason: reasons.text(meta >>> 2),
-      position: records.position(address),
-    };
+    const { deviceId, easDeviceId, userEmail } = records.fields(address);
+    const { access, wipePending } = accesses[meta & 3] ?? denied;
+    const reason = reasons.text(meta >>> 2);
+    const position = records.position(address);
+    // Written out: this is made for every request, and spreading objects costs more than the look-up.
+    const verdict = { deviceId, easDeviceId, userEmail, access, reason, position };
+    return wipePending === undefined ? verdict : { ...verdict, wipePending };
   };
   const empty = (chunk: number): void => {
     for (const address of records.inChunk(chunk)) {
