@@ -11,8 +11,12 @@ import * as proxy from '../proxy/main.ts';
 /** A running one: where its instances listen. */
 export interface InternalProxy {
   readonly instances: readonly { readonly name: string; readonly port: number }[];
+  /** Reads certificates again and opens the access log anew, as `muster proxy` does on SIGHUP. */
+  reload(): Promise<void>;
   stop(): Promise<void>;
 }
+
+const adviseEveryMs = 10 * 60_000;
 
 /** Starts it. Throws `config-invalid`, also when the server has no listener for proxies to follow. */
 export const startInternalProxy = async (
@@ -30,14 +34,27 @@ export const startInternalProxy = async (
   const advice = permissionAdvice(configFile);
   if (advice !== undefined) own.warn(advice);
   const running = await proxy.start(readProxyConfig(configFile), { log: own, internal: true });
+  const countDevices = (): number => running.instances.reduce((sum, { health }) => sum + health().devices, 0);
   own.info(
-    { mostDevices: internalDevices },
+    { devices: countDevices(), mostDevices: internalDevices },
     'the proxy runs inside the server: good for small sites; for more devices run muster proxy on a machine of its own',
   );
-  for (const { name, health } of running.instances) {
-    const { devices } = health();
-    const tooMany = internalProxyAdvice(devices);
-    if (tooMany !== null) own.warn({ instance: name, devices }, tooMany);
-  }
-  return { instances: running.instances.map(({ name, port }) => ({ name, port })), stop: running.stop };
+  let said: string | null = null;
+  const advise = (): void => {
+    const now = internalProxyAdvice(countDevices());
+    if (now !== null && said === null) own.warn(now);
+    said = now;
+  };
+  advise();
+  // The first verdicts come later, and fleets grow.
+  const advising = setInterval(advise, adviseEveryMs);
+  advising.unref();
+  return {
+    instances: running.instances.map(({ name, port }) => ({ name, port })),
+    reload: running.reload,
+    stop: async () => {
+      clearInterval(advising);
+      await running.stop();
+    },
+  };
 };

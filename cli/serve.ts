@@ -28,7 +28,10 @@ const serve = async ({ proxyConfig: internalProxyConfigFile, ...options }: Optio
   process.stdout.write(`Muster serves ${server.url} (GraphQL at ${server.url}/graphql)\n`);
   for (const { name, port } of server.internalProxy?.instances ?? [])
     process.stdout.write(`EAS proxy "${name}" inside it listens on port ${port}\n`);
+  const reload = () => void server.internalProxy?.reload();
+  if (server.internalProxy) process.on('SIGHUP', reload);
   const reason = await Promise.race([stopped, server.failed]);
+  process.off('SIGHUP', reload);
   log.info({ reason: String(reason) }, 'stopping');
   await server.stop();
   if (reason instanceof Error) throw reason;

@@ -9,6 +9,7 @@ import { Command } from 'commander';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { proxySettings, readConfig } from '../../platform/config.ts';
+import { MusterError } from '../../platform/errors.ts';
 import { isLoopback } from '../../platform/listening.ts';
 import { newUuid } from '../../platform/new-id.ts';
 import { daysLeft, isIssuedTo } from '../../platform/pki.ts';
@@ -114,6 +115,22 @@ const runningInstances = async ({
   }
 };
 
+/** Whether what listens at an instance's address refuses as a proxy of ours does. */
+const answersAsProxy = async ({ listenHost, listenPort, tls }: InstanceConfig): Promise<boolean> => {
+  const host = listenHost === '0.0.0.0' ? '127.0.0.1' : listenHost === '::' ? '[::1]' : listenHost;
+  const dispatcher = new Agent({ connect: { rejectUnauthorized: false }, headersTimeout: answerMs });
+  try {
+    const scheme = tls === undefined ? 'http' : 'https';
+    const { headers, body } = await request(`${scheme}://${host}:${listenPort}/`, { dispatcher });
+    await body.dump();
+    return headers['x-muster-reason'] !== undefined;
+  } catch {
+    return false;
+  } finally {
+    await dispatcher.destroy();
+  }
+};
+
 const portAdvice: Readonly<Record<string, string>> = {
   EACCES: 'Choose a port from 1024, or allow the program to take it (setcap cap_net_bind_service=+ep).',
   EADDRNOTAVAIL: 'Give an address of this machine.',
@@ -153,6 +170,15 @@ const pinAdvice = async (url: URL, setting: string): Promise<string> => {
   }
 };
 
+/** A file that a setting names and that cannot be read. */
+const fileFault = (error: unknown): Finding | undefined =>
+  error instanceof MusterError && error.code === 'config-invalid'
+    ? fail(error.field ?? '', error.message, 'Look at the file.')
+    : undefined;
+
+const untrusted = (setting: string): Finding =>
+  warn(setting, 'whoever answers is believed', 'Give a CA or a pin: without one this is for tests only.');
+
 const isTrustFault = (error: unknown): boolean =>
   /certificate|self.signed|pin|CERT|altname/i.test(reasonOf(error));
 
@@ -178,6 +204,7 @@ const checkServer = async (config: ProxyConfig, instance: InstanceConfig, at: st
         body: JSON.stringify({ easDeviceIds: ['MUSTERPROXYCHECK'], nonce: newUuid() }),
       });
       await answer.body.dump();
+      if (answer.statusCode === 200 && allowAny) return untrusted('allowAnyServerCertificate');
       if (answer.statusCode === 200) return ok(setting, `${serverUrl.host} knows the instance`);
       return answer.statusCode === 401
         ? warn(
@@ -194,6 +221,8 @@ const checkServer = async (config: ProxyConfig, instance: InstanceConfig, at: st
       await dispatcher.destroy();
     }
   } catch (error) {
+    const unreadable = fileFault(error);
+    if (unreadable !== undefined) return unreadable;
     const advice = isTrustFault(error)
       ? await pinAdvice(serverUrl, 'serverPin')
       : 'Look at serverUrl, and whether the server listens for proxies (MUSTER_PROXY_FEED_PORT).';
@@ -222,6 +251,7 @@ const checkBackend = async ({ backend }: InstanceConfig, at: string): Promise<Fi
           `${url.host} answers ${status} to OPTIONS of ${easPath}`,
           'A mail server with ActiveSync answers 401 without a password.',
         );
+      if (allowAny) return untrusted(`${setting}.allowAnyCertificate`);
       if (isOpen)
         return warn(setting, `passwords go to ${url.host} in the clear`, 'Use https for the mail server.');
       return ok(setting, `${url.host} answers ${status} to OPTIONS`);
@@ -229,6 +259,8 @@ const checkBackend = async ({ backend }: InstanceConfig, at: string): Promise<Fi
       await pool.destroy();
     }
   } catch (error) {
+    const unreadable = fileFault(error);
+    if (unreadable !== undefined) return unreadable;
     const advice = isTrustFault(error)
       ? await pinAdvice(url, 'pin')
       : 'Look at backend.url, and at what is between.';
@@ -286,7 +318,8 @@ export const checkProxy = async (config: ProxyConfig, now = new Date()): Promise
   if (port !== 0) findings.push(await checkPort('adminPort', { host, port }, running !== undefined));
   for (const [index, instance] of config.instances.entries()) {
     const at = `instances[${index}]`;
-    const isOwn = port === 0 ? undefined : running?.includes(instance.name) === true;
+    const isOwn =
+      port === 0 ? undefined : running?.includes(instance.name) === true && (await answersAsProxy(instance));
     const { listenHost, listenPort } = instance;
     findings.push(
       await checkPort(`${at}.listenPort`, { host: listenHost, port: listenPort }, isOwn),

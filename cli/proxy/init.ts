@@ -7,6 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { proxySettings, readConfig } from '../../platform/config.ts';
 import { MusterError } from '../../platform/errors.ts';
+import { writePrivateFile } from '../../platform/private-file.ts';
 import { parseProxyConfig } from '../../proxy/config.ts';
 import { readProxyConfig, readSettings } from '../../proxy/config-file.ts';
 import { identityFiles, makeIdentity } from '../../proxy/identity.ts';
@@ -59,6 +60,9 @@ const tlsOf = (options: Options): GivenTls | undefined => {
       pkcs12File: resolve(pkcs12),
       ...(password === undefined ? {} : { passwordFile: resolve(password) }),
     };
+  if (password !== undefined) throw misused('--password needs --pkcs12');
+  if (cert === undefined && (key !== undefined || chain !== undefined))
+    throw misused('--key and --chain need --cert');
   if (cert === undefined) return undefined;
   if (key === undefined) throw misused('--cert needs --key');
   return {
@@ -147,7 +151,8 @@ const writeSettings = async (file: string, options: Options): Promise<void> => {
   // What would be refused at the start is refused now, and nothing is written.
   parseProxyConfig(readSettings(text, file));
   try {
-    writeFileSync(file, text, { mode: 0o600, flag: options.force ? 'w' : 'wx' });
+    if (options.force) writePrivateFile(file, text);
+    else writeFileSync(file, text, { mode: 0o600, flag: 'wx' });
   } catch (cause) {
     throw new MusterError('config-invalid', `${file} cannot be written`, { cause });
   }

@@ -48,8 +48,9 @@ const askTrust = async (url: URL, compareWith: string): Promise<GivenTrust> => {
   if (url.protocol !== 'https:') return null;
   try {
     const { subject, issuer, validTo, isPublic, pin } = await certificateAt(url);
-    if (isPublic) return null;
     note(`${subject}\nsigned by ${issuer}\nuntil ${validTo}\nSHA-256 ${pin}`, `${url.host} shows`);
+    // Everybody's CA vouches for the name: there is nothing to compare.
+    if (isPublic) return null;
     const isIt = answered(await confirm({ message: `Is that the fingerprint that ${compareWith}?` }));
     if (isIt) return { pin };
   } catch (error) {
