@@ -217,7 +217,7 @@ test('no credential but the device’s own is accepted, before the body is looke
   const mine = await stage.enrolled(acme);
   const theirs = await stage.enrolled(other);
   const [, , , secret] = mine.deviceToken.split('.') as [string, string, string, string];
-  const flipped = `${secret.slice(0, -2)}${secret.endsWith('A') ? 'B' : 'A'}${secret.slice(-1)}`;
+  const flipped = `${secret.slice(0, -2)}${secret.at(-2) === 'A' ? 'B' : 'A'}${secret.slice(-1)}`;
   const tokens = [
     undefined,
     '',
