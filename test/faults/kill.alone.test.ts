@@ -21,7 +21,7 @@ const skip = existsSync('/proc/self/stat') ? false : 'finds the processes to kil
 const devices = 8;
 /** Acknowledged check-ins between one kill and the next. */
 const betweenKills = 60;
-const victims = ['event store', 'postgres', 'server', 'event store', 'server', 'postgres'] as const;
+const victims = ['event store', 'postgres', 'server', 'event store'] as const;
 
 const childrenOf = (parent: number): { pid: number; command: string }[] =>
   readdirSync('/proc')
