@@ -112,6 +112,8 @@ const reactToDevice = (event: StoredEvent): JobRequest[] => {
     case 'DeviceEnrolled':
     case 'DeviceUserAssigned':
     case 'DeviceMailAccessSet':
+    // Exchange knows the device by that id.
+    case 'DeviceEasIdBound':
       return switchMail(event);
     case 'DeviceUnenrolled':
       return [

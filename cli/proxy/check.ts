@@ -170,17 +170,31 @@ const pinAdvice = async (url: URL, setting: string): Promise<string> => {
   }
 };
 
-/** A file that a setting names and that cannot be read. */
-const fileFault = (error: unknown): Finding | undefined =>
-  error instanceof MusterError && error.code === 'config-invalid'
-    ? fail(error.field ?? '', error.message, 'Look at the file.')
-    : undefined;
-
 const untrusted = (setting: string): Finding =>
   warn(setting, 'whoever answers is believed', 'Give a CA or a pin: without one this is for tests only.');
 
 const isTrustFault = (error: unknown): boolean =>
   /certificate|self.signed|pin|CERT|altname/i.test(reasonOf(error));
+
+/** Why a server was not reached: a file that a setting names, its certificate, or the way there, for which `advice` is. */
+const unreached = async (
+  error: unknown,
+  given: {
+    readonly setting: string;
+    readonly url: URL;
+    readonly pinSetting: string;
+    readonly advice: string;
+  },
+): Promise<Finding> => {
+  if (error instanceof MusterError && error.code === 'config-invalid')
+    return fail(error.field ?? '', error.message, 'Look at the file.');
+  const { setting, url, pinSetting, advice } = given;
+  return fail(
+    setting,
+    `${url.host} cannot be reached (${reasonOf(error)})`,
+    isTrustFault(error) ? await pinAdvice(url, pinSetting) : advice,
+  );
+};
 
 const checkServer = async (config: ProxyConfig, instance: InstanceConfig, at: string): Promise<Finding> => {
   const setting = `${at}.registration`;
@@ -221,12 +235,8 @@ const checkServer = async (config: ProxyConfig, instance: InstanceConfig, at: st
       await dispatcher.destroy();
     }
   } catch (error) {
-    const unreadable = fileFault(error);
-    if (unreadable !== undefined) return unreadable;
-    const advice = isTrustFault(error)
-      ? await pinAdvice(serverUrl, 'serverPin')
-      : 'Look at serverUrl, and whether the server listens for proxies (MUSTER_PROXY_FEED_PORT).';
-    return fail('serverUrl', `${serverUrl.host} cannot be reached (${reasonOf(error)})`, advice);
+    const advice = 'Look at serverUrl, and whether the server listens for proxies (MUSTER_PROXY_FEED_PORT).';
+    return unreached(error, { setting: 'serverUrl', url: serverUrl, pinSetting: 'serverPin', advice });
   }
 };
 
@@ -259,12 +269,8 @@ const checkBackend = async ({ backend }: InstanceConfig, at: string): Promise<Fi
       await pool.destroy();
     }
   } catch (error) {
-    const unreadable = fileFault(error);
-    if (unreadable !== undefined) return unreadable;
-    const advice = isTrustFault(error)
-      ? await pinAdvice(url, 'pin')
-      : 'Look at backend.url, and at what is between.';
-    return fail(setting, `${url.host} cannot be reached (${reasonOf(error)})`, advice);
+    const advice = 'Look at backend.url, and at what is between.';
+    return unreached(error, { setting, url, pinSetting: 'pin', advice });
   }
 };
 

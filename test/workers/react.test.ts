@@ -43,6 +43,16 @@ test('what a device receives wakes it', () => {
   }
 });
 
+test('a device seen at the mail gate may be bound, and Exchange hears of the id', () => {
+  const id = `sgt${'0'.repeat(26)}`;
+  assert.deepEqual(react(eventOf('mail-sighting', id, 'MailDeviceSighted')), [
+    { queue: 'bind-mail-device', jobId: 'event-1', data: { origin, sightingId: id } },
+  ]);
+  assert.deepEqual(react(eventOf('device', idOf('dev', 1), 'DeviceEasIdBound')), [
+    { queue: 'switch-mail-access', jobId: 'event-1', data: { origin, deviceId: idOf('dev', 1) } },
+  ]);
+});
+
 test('policies, transfers and compliance policies lead to their jobs', () => {
   assert.deepEqual(react(eventOf('policy', idOf('pol', 1), 'PolicyRevised')), [
     { queue: 'wake-policy-devices', jobId: 'event-1', data: { origin, policyId: idOf('pol', 1) } },
