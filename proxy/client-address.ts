@@ -2,8 +2,8 @@
  * Who a client is when balancers stand in between: their PROXY headers and X-Forwarded-For are believed when they come
  * from `trustedProxies`, and from nobody else. Made by instance.ts; asked by gate.ts and listener.ts.
  */
-import type { Server } from 'node:http';
-import { BlockList, isIP, type Socket } from 'node:net';
+
+import { BlockList, isIP, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Server as TlsServer } from 'node:tls';
 import { type ProxyHeader, readProxyHeader } from './proxy-protocol.ts';

@@ -62,7 +62,7 @@ export const explain = (parts: ExplainParts, input: ExplainInput): Explanation =
         path: easPath,
       },
       clientProblem: parts.instance === null ? null : clientProblem(userAgent, parts.instance),
-      headers: readHeaders(['host', 'explain', 'user-agent', userAgent], '1.1'),
+      headers: readHeaders(['Host', 'host', 'explain', 'User-Agent', 'user-agent', userAgent], '1.1'),
       credential: readCredential(`Basic ${Buffer.from(`${user}:`).toString('base64')}`),
     },
     { command, problem: null },

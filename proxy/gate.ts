@@ -1,10 +1,10 @@
 /**
- * The walk of one request: read it, decide, then forward it or refuse it, and log one line. Called by listener.ts for
- * every request that Node's strict HTTP parser accepts.
+ * The walk of one request: read it, decide, then forward it or refuse it, and log one line. Called by http/connection.ts
+ * for every request that HTTP allows.
+ *
+ * Nothing waits that need not: a request whose small body came with its head is decided and sent on at once.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Pool } from 'undici';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
@@ -19,13 +19,15 @@ import { decide } from './decide.ts';
 import type { EasRequest, Unreadable } from './eas.ts';
 import { bodyProblem, readEasBody } from './eas-body.ts';
 import { readEws } from './ews.ts';
-import { type Forwarding, forward, type Rebuilt } from './forward.ts';
-import { hasBody, type ReadHeaders, readHeaders, requestHeaders } from './headers.ts';
+import { type Forwarding, forward } from './forward.ts';
+import { hasBody, type ReadHeaders, requestHeaders } from './headers.ts';
 import { endHeartbeat } from './heartbeat.ts';
 import type { HeldRequests } from './held.ts';
-import { peekInto } from './peek.ts';
+import { noBody } from './http/body.ts';
+import { answer, type Exchange, forgetBody, type Peeked, peek, sendContinue } from './http/exchange.ts';
+import type { Upstream } from './http/upstream.ts';
 import type { Decision, Question } from './question.ts';
-import { linger, refuse } from './refuse.ts';
+import { refuse } from './refuse.ts';
 import { device as unknownDevice } from './rules/device.ts';
 import { placeholderId } from './rules/validate.ts';
 import type { Sight } from './sightings.ts';
@@ -40,13 +42,11 @@ export interface GateParts {
   /** Age beyond which verdicts are stale. */
   readonly maxAgeMs: number;
   readonly known: KnownVerdicts;
-  readonly backend: Pool;
+  readonly upstream: Upstream;
   readonly held: HeldRequests;
   readonly addresses: Pick<ClientAddresses, 'of'>;
   /** Null where no certificates are asked for. */
   readonly clientCertificates: Pick<ClientCertificates, 'shownBy'> | null;
-  /** In place of the two minutes for which a request body may make no progress. */
-  readonly bodyIdleMs?: number | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   /** Asks the server about a device that is not known. */
@@ -60,22 +60,15 @@ export interface GateParts {
 /** What a question is made of besides the request. */
 export type QuestionParts = Pick<GateParts, 'known' | 'clock' | 'maxAgeMs'>;
 
-/** A request body that makes no progress for this long is cut; an answer may take as long as it likes. */
-const bodyIdleMs = 120_000;
-
 /** Everything that was read from one request. */
 interface Reading {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly socket: Socket;
+  readonly exchange: Exchange;
   readonly client: string | null;
   readonly method: string;
   readonly headers: ReadHeaders;
   readonly target: Target;
   readonly credential: Credential;
   readonly clientProblem: string | null;
-  readonly expectsContinue: boolean;
-  readonly startedAt: number;
 }
 
 /** What of a reading a question is made of. */
@@ -84,33 +77,24 @@ export type Asked = Pick<Ruled, 'method' | 'headers' | 'target' | 'credential' |
 /** A request that rules decide. */
 type Ruled = Reading & { readonly target: Exclude<Target, { readonly space: 'autodiscover' }> };
 
-/** What a look into the body found, and the body to forward. */
+/** What a look into the body found. */
 interface Looked {
   readonly command: string | null;
   readonly problem: string | null;
-  readonly body: Buffer | IncomingMessage;
+  /** All of the body, or null when more of it comes. */
+  readonly whole: Buffer | null;
   /** Replaces what the client said. */
   readonly contentType?: string;
 }
 
-/** Handles one request; `expectsContinue` when the client waits for 100 before it sends the body. */
-export type Gate = (req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) => void;
+/** Handles one request. */
+export type Gate = (exchange: Exchange) => void;
 
 /** The gate over these parts. */
-export const openGate = (parts: GateParts): Gate => {
-  const spent = new WeakSet<Socket>();
-  return (req, res, expectsContinue) => {
-    // The connection closes with the answer to an earlier request.
-    if (spent.has(req.socket)) return;
-    // Both may fail while nobody listens any more (the client or the mail server is gone); that is not a fault.
-    req.on('error', () => {});
-    res.on('error', () => {});
-    const reading = read(parts, req, res, expectsContinue);
-    if (reading.headers.malformed !== null) {
-      // Where such a message ends is in doubt: what follows it may be part of it (RFC 9112 6.1, 6.3).
-      spent.add(req.socket);
-      res.shouldKeepAlive = false;
-    }
+export const openGate =
+  (parts: GateParts): Gate =>
+  (exchange) => {
+    const reading = read(parts, exchange);
     const walked = isRuled(reading) ? walk(parts, reading) : discover(parts, reading);
     walked.catch((error: unknown) => {
       parts.log.error({ err: error }, 'a request failed inside the proxy');
@@ -119,44 +103,38 @@ export const openGate = (parts: GateParts): Gate => {
       logRequest(parts, reading, failed, null);
     });
   };
-};
 
 const isRuled = (reading: Reading): reading is Ruled => reading.target.space !== 'autodiscover';
 
-const read = (
-  { instance, addresses }: GateParts,
-  req: IncomingMessage,
-  res: ServerResponse,
-  expectsContinue: boolean,
-): Reading => {
-  const method = req.method ?? '';
-  const headers = readHeaders(req.rawHeaders, req.httpVersion);
+const read = ({ instance, addresses }: GateParts, exchange: Exchange): Reading => {
+  const { socket, method, headers, target } = exchange;
+  const { values } = headers;
   return {
-    req,
-    res,
-    socket: req.socket,
-    client: addresses.of(req.socket, headers.values.get('x-forwarded-for')),
+    exchange,
+    client: addresses.of(socket, values.get('x-forwarded-for')),
     method,
     headers,
-    expectsContinue,
-    target: readSpace(method, req.url ?? '', instance),
-    credential: readCredential(headers.values.get('authorization')),
-    clientProblem: clientProblem(headers.values.get('user-agent'), instance),
-    startedAt: performance.now(),
+    target: readSpace(method, target, instance),
+    credential: readCredential(values.get('authorization')),
+    clientProblem: clientProblem(values.get('user-agent'), instance),
   };
 };
 
 const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
   let looked = needsEarlyLook(parts, reading) ? await look(parts, reading) : null;
-  const certificate = () => parts.clientCertificates?.shownBy(reading.socket, parts.clock()) ?? null;
+  const { exchange } = reading;
+  const certificate = () => parts.clientCertificates?.shownBy(exchange.socket, parts.clock()) ?? null;
   const decideNow = () => decide(questionOf(parts, reading, looked, certificate()));
   let decision = decideNow();
   // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
   if (decision.rule === unknownDevice.name) decision = await askFirst(parts, reading, decision, decideNow);
   // A body is asked for and looked at only when nothing else refuses it.
   if (decision.allow && looked === null && needsLook(reading)) {
-    looked = await look(parts, reading);
-    decision = decideNow();
+    const looking = look(parts, reading);
+    const hasWaited = looking instanceof Promise;
+    looked = hasWaited ? await looking : looking;
+    // A body that is what it should be changes nothing by itself; time that has passed may.
+    if (hasWaited || looked.problem !== null) decision = decideNow();
   }
   const { request } = reading.target;
   if (!decision.allow || 'unreadable' in request) {
@@ -164,8 +142,7 @@ const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
     if (decision.rule === unknownDevice.name && !('unreadable' in request)) sight(parts, reading, request);
     return logRequest(parts, reading, decision, null);
   }
-  const { final, fault } = await pass(parts, reading, request, decision, decideNow, looked);
-  logRequest(parts, reading, final, fault);
+  pass(parts, reading, request, decision, decideNow, looked);
 };
 
 /** What the tenant may want to learn: it changes nothing for this request, which is answered. */
@@ -223,79 +200,75 @@ export const questionOf = (
 
 /** Only a POST has a body: servers disagree on what one behind another method means. */
 const strayBody = ({ method, headers }: Pick<Reading, 'method' | 'headers'>): string | null =>
-  method !== 'POST' && hasBody(headers.values) ? `${method} has no body` : null;
+  method !== 'POST' && hasBody(headers) ? `${method} has no body` : null;
 
 const easKeys = (eas: EasRequest | Unreadable): readonly string[] =>
   'unreadable' in eas || eas.deviceId === null ? [] : [eas.deviceId, ...eas.aliases];
 
 /** Forwards, and ends the request early when a changed verdict asks for it. */
-const pass = async (
+const pass = (
   parts: GateParts,
   reading: Ruled,
   eas: EasRequest,
   first: Decision,
   decideNow: () => Decision,
   looked: Looked | null,
-) => {
-  const { req, res } = reading;
+): void => {
+  const { exchange } = reading;
   let final = first;
-  const forwarding: Forwarding = send(parts, reading, eas, looked);
+  const forwarding: Forwarding = send(parts, reading, eas, looked, (fault) => {
+    release();
+    logRequest(parts, reading, final, fault);
+  });
   const release = parts.held.add({
     easIds: easKeys(eas),
     isLongPoll: eas.command === 'Ping' || eas.command === 'Sync',
     decide: decideNow,
     cut: (why) => {
       final = why;
-      forwarding.abort();
-      if (res.headersSent) res.destroy();
-      else if (why.rule === 'stopping' && eas.command === 'Ping') endHeartbeat(res);
+      const { status, socket } = exchange;
+      if (status !== null) socket.destroy();
+      else if (why.rule === 'stopping' && eas.command === 'Ping') endHeartbeat(exchange);
       else refuseIt(parts, reading, why);
+      forwarding.abort();
     },
   });
-  const fault = await forwarding.done;
-  release();
-  if (!req.complete) linger(res);
-  return { final, fault };
 };
 
-const send = (parts: GateParts, reading: Ruled, eas: EasRequest, looked: Looked | null): Forwarding => {
-  const { req, client, res, headers, target } = reading;
-  const { instance, backend } = parts;
+const send = (
+  parts: GateParts,
+  reading: Ruled,
+  eas: EasRequest,
+  looked: Looked | null,
+  done: (fault: string | null) => void,
+): Forwarding => {
+  const { exchange, client, headers, target } = reading;
+  const { instance, upstream } = parts;
   const { publicUrl } = instance;
-  const sendsBody = hasBody(headers.values);
-  if (sendsBody && looked === null) awaitBody(reading, parts.bodyIdleMs);
-  return forward(
-    backend,
+  if (looked === null) sendContinue(exchange);
+  const whole = looked?.whole ?? null;
+  if (whole !== null) forgetBody(exchange);
+  const fields = requestHeaders(
+    headers.values,
+    { protocol: target.space, isEncodedQuery: eas.form === 'base64', contentType: looked?.contentType },
     {
-      method: reading.method as Rebuilt['method'],
-      path: eas.query === '' ? target.path : `${target.path}?${eas.query}`,
-      headers: requestHeaders(
-        headers.values,
-        {
-          protocol: target.space,
-          isEncodedQuery: eas.form === 'base64',
-          contentType: looked?.contentType,
-        },
-        {
-          address: client ?? '',
-          proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
-          host: publicUrl.host,
-        },
-      ),
-      body: sendsBody ? (looked?.body ?? req) : null,
+      address: client ?? '',
+      proto: instance.tls === undefined ? publicUrl.protocol.slice(0, -1) : 'https',
+      host: publicUrl.host,
     },
-    res,
-    publicUrl,
   );
-};
-
-/** Asks for the body when the client waits to be asked, and cuts a client that then stops sending. */
-const awaitBody = ({ req, res, socket, expectsContinue }: Reading, idleMs = bodyIdleMs): void => {
-  if (expectsContinue) res.writeContinue();
-  if (req.readableEnded) return;
-  // Node destroys a socket whose timeout passes; cleared once the body is complete, so that long polls may be silent.
-  socket.setTimeout(idleMs);
-  req.once('end', () => socket.setTimeout(0));
+  return forward(
+    upstream,
+    {
+      method: reading.method,
+      path: eas.query === '' ? target.path : `${target.path}?${eas.query}`,
+      fields,
+      body: whole ?? ('kind' in headers.framing ? headers.framing : noBody),
+    },
+    exchange,
+    publicUrl,
+    done,
+  );
 };
 
 /** Traveler's own protocol is not known here: its bodies pass unseen. An EWS request without a body is none. */
@@ -303,7 +276,7 @@ const needsLook = ({ method, target, headers }: Ruled): boolean =>
   method === 'POST' &&
   headers.malformed === null &&
   !('unreadable' in target.request) &&
-  (target.space === 'ews' || (target.space === 'eas' && hasBody(headers.values)));
+  (target.space === 'ews' || (target.space === 'eas' && hasBody(headers)));
 
 /** The rules of account set-up and of wipes allow by the body, so they must know the body first. */
 const needsEarlyLook = ({ known }: GateParts, reading: Ruled): boolean => {
@@ -318,10 +291,15 @@ const needsEarlyLook = ({ known }: GateParts, reading: Ruled): boolean => {
   );
 };
 
-const look = (parts: GateParts, reading: Ruled): Promise<Looked> =>
-  reading.target.space === 'ews' ? lookAtEws(parts, reading) : lookAtEas(parts, reading);
+const look = (parts: GateParts, reading: Ruled): Looked | Promise<Looked> => {
+  sendContinue(reading.exchange);
+  if (reading.target.space === 'ews') return lookAtEws(parts, reading);
+  const seen = peek(reading.exchange, bytesToSee(reading.headers));
+  return seen instanceof Promise ? seen.then((later) => lookAtEas(reading, later)) : lookAtEas(reading, seen);
+};
 
-const gone = 'the client left in the middle of its body';
+const gone = ({ isBroken }: Exchange): string =>
+  isBroken ? 'the body is malformed' : 'the client left in the middle of its body';
 
 const bodyHeaders = ({ values }: ReadHeaders) => ({
   contentType: values.get('content-type'),
@@ -332,58 +310,53 @@ const bodyHeaders = ({ values }: ReadHeaders) => ({
 const smallBodyBytes = 64 * 1024;
 
 /** The start of a large body, all of a small one. */
-const bytesToSee = ({ values }: ReadHeaders): number => {
-  const length = Number(values.get('content-length') ?? Number.POSITIVE_INFINITY);
-  return length <= smallBodyBytes ? length + 1 : peekBytes;
-};
+const bytesToSee = ({ framing }: ReadHeaders): number =>
+  'kind' in framing && framing.kind === 'length' && framing.sizeBytes <= smallBodyBytes
+    ? framing.sizeBytes
+    : peekBytes;
 
-const lookAtEas = async ({ bodyIdleMs: idleMs }: GateParts, reading: Ruled): Promise<Looked> => {
-  awaitBody(reading, idleMs);
-  const { head, body, isSound } = await peekInto(reading.req, bytesToSee(reading.headers));
-  const kind = readEasBody(head, bodyHeaders(reading.headers));
-  const { request } = reading.target;
-  const asked = 'unreadable' in request ? null : request.command;
+const lookAtEas = ({ exchange, headers, target }: Ruled, { head, isWhole, isSound }: Peeked): Looked => {
+  const kind = readEasBody(head, bodyHeaders(headers));
+  const asked = 'unreadable' in target.request ? null : target.request.command;
   const problem = asked === null ? null : bodyProblem(asked, kind);
-  return { command: kind.kind === 'wbxml' ? kind.command : null, problem: isSound ? problem : gone, body };
+  return {
+    command: kind.kind === 'wbxml' ? kind.command : null,
+    problem: isSound ? problem : gone(exchange),
+    whole: isWhole ? head : null,
+  };
 };
 
 const lookAtEws = async (parts: GateParts, reading: Ruled): Promise<Looked> => {
-  const bytes = await wholeXml(parts, reading);
-  if (typeof bytes === 'string') return { command: null, problem: bytes, body: Buffer.alloc(0) };
+  const bytes = await wholeXml(reading);
+  if (typeof bytes === 'string') return { command: null, problem: bytes, whole: null };
   const call = readEws(bytes, bodyHeaders(reading.headers), parts.instance.ews.pushHosts);
   return call.operation === null
-    ? { command: null, problem: call.problem, body: bytes }
-    : { command: call.operation, problem: null, body: bytes, contentType: call.contentType };
+    ? { command: null, problem: call.problem, whole: bytes }
+    : { command: call.operation, problem: null, whole: bytes, contentType: call.contentType };
 };
 
 /** The whole of a small body, or what is wrong with it. */
-const wholeXml = async ({ bodyIdleMs: idleMs }: GateParts, reading: Reading): Promise<Buffer | string> => {
-  const { req, headers } = reading;
-  if (Number(headers.values.get('content-length') ?? '0') > maxXmlBytes) return 'the document is too large';
-  if (!hasBody(headers.values)) return Buffer.alloc(0);
-  awaitBody(reading, idleMs);
-  const { head, body, isSound } = await peekInto(req, maxXmlBytes + 1);
-  if (!isSound) return gone;
-  return body === head ? head : 'the document is too large';
+const wholeXml = async ({ exchange, headers }: Reading): Promise<Buffer | string> => {
+  const { framing } = headers;
+  if ('kind' in framing && framing.kind === 'length' && framing.sizeBytes > maxXmlBytes)
+    return 'the document is too large';
+  if (!hasBody(headers)) return Buffer.alloc(0);
+  sendContinue(exchange);
+  const { head, isWhole, isSound } = await peek(exchange, maxXmlBytes + 1);
+  if (!isSound) return gone(exchange);
+  return isWhole && head.length <= maxXmlBytes ? head : 'the document is too large';
 };
 
 /** Answers Autodiscover. Nothing is forwarded and nobody's device is known: the answer is the same for everybody. */
 const discover = async (parts: GateParts, reading: Reading): Promise<void> => {
-  const answer = await discovered(parts, reading);
-  if (typeof answer === 'string') {
-    const decision = { allow: false, rule: 'autodiscover', reason: answer };
+  const found = await discovered(parts, reading);
+  if (typeof found === 'string') {
+    const decision = { allow: false, rule: 'autodiscover', reason: found };
     refuseIt(parts, reading, decision);
     return logRequest(parts, reading, decision, null);
   }
-  const { res } = reading;
-  const body = Buffer.from(answer.body);
-  res
-    .writeHead(200, {
-      'content-type': answer.contentType,
-      'content-length': body.length,
-      'cache-control': 'no-store',
-    })
-    .end(body);
+  const fields = `content-type: ${found.contentType}\r\ncache-control: no-store\r\n`;
+  answer(reading.exchange, 200, fields, Buffer.from(found.body));
   const reason = "the instance's own address was told";
   logRequest(parts, reading, { allow: true, rule: 'autodiscover', reason }, null);
 };
@@ -392,21 +365,21 @@ const discovered = async (parts: GateParts, reading: Reading): Promise<OwnAnswer
   const { instance } = parts;
   const { method, headers, target } = reading;
   if (target.space !== 'autodiscover') return 'not Autodiscover';
-  const certificate = parts.clientCertificates?.shownBy(reading.socket, parts.clock());
+  const certificate = parts.clientCertificates?.shownBy(reading.exchange.socket, parts.clock());
   const problem = certificate?.problem ?? headers.malformed ?? strayBody(reading) ?? reading.clientProblem;
   if (problem !== null) return problem;
   if (target.form === 'json')
     return method === 'GET' ? answerJson(target.query, instance.publicUrl) : 'only GET is served';
   if (method !== 'POST') return 'only POST is served';
-  const bytes = await wholeXml(parts, reading);
+  const bytes = await wholeXml(reading);
   return typeof bytes === 'string' ? bytes : answerXml(bytes, instance.publicUrl);
 };
 
 const refuseIt = ({ instance }: GateParts, reading: Reading, decision: Decision): void => {
-  const { target, headers } = reading;
+  const { exchange, target, headers } = reading;
   refuse(
     {
-      ...reading,
+      exchange,
       eas: target.space === 'eas' ? target.request : null,
       protocolVersion: headers.values.get('ms-asprotocolversion'),
       blockAnswer: instance.blockAnswer,
@@ -430,7 +403,8 @@ const logRequest = (
   decision: Decision,
   fault: string | null,
 ): void => {
-  const { target, credential, res, socket, client, method, startedAt } = reading;
+  const { target, credential, client, method } = reading;
+  const { socket, status, startedAt } = reading.exchange;
   const request = !('request' in target) || 'unreadable' in target.request ? null : target.request;
   const { bytesIn, bytesOut } = takeCarried(socket);
   observe({
@@ -444,7 +418,7 @@ const logRequest = (
     decision: decision.allow ? 'allow' : 'deny',
     rule: decision.rule,
     reason: decision.reason,
-    status: res.headersSent ? res.statusCode : null,
+    status,
     durationMs: Math.round(performance.now() - startedAt),
     bytesIn,
     bytesOut,

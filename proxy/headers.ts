@@ -1,13 +1,22 @@
 /**
  * Which headers cross the proxy, in both directions. Requests are rebuilt from a list of what ActiveSync clients send,
  * so that nothing unforeseen reaches the back end; answers lose what concerns only the back end's own connection.
- * Called by gate.ts (reading) and forward.ts (rebuilding); pure.
+ * Called by http/connection.ts (reading), gate.ts and forward.ts (rebuilding); pure.
  * Sources: RFC 9110 7.6.1 (hop-by-hop), RFC 9112 6.1-6.3 (framing), MS-ASHTTP 2.2.1.1.2 (request headers).
  */
 import { easPath } from './eas.ts';
+import { type Framing, noBody } from './http/body.ts';
+import { dateLine } from './http/date.ts';
+import type { Fields, Version } from './http/head.ts';
 
 /** Request headers by lower-case name, each exactly once, or why the message cannot be trusted. */
-export type ReadHeaders = { readonly values: ReadonlyMap<string, string>; readonly malformed: string | null };
+export interface ReadHeaders {
+  readonly values: ReadonlyMap<string, string>;
+  /** Why nobody may go by these headers, or null. */
+  readonly malformed: string | null;
+  /** Where the body ends, or why nobody can say (RFC 9112 6.3). */
+  readonly framing: Framing | { readonly problem: string };
+}
 
 /** Headers that a client may send through. Host, framing and forwarding headers are always made here. */
 const forwarded = new Set([
@@ -49,47 +58,49 @@ const lists = new Set([
 /** No client comes near this; size alone (listener.ts) would allow thousands. */
 const maxHeaders = 100;
 
-/** Reads Node's raw header list (name, value, name, value …). */
-export const readHeaders = (raw: readonly string[], httpVersion: string): ReadHeaders => {
+/** Reads the field lines of a request. */
+export const readHeaders = (fields: Fields, version: Version): ReadHeaders => {
   const values = new Map<string, string>();
-  if (raw.length / 2 > maxHeaders) return { values, malformed: 'there are too many headers' };
+  if (fields.length / 3 > maxHeaders)
+    return { values, malformed: 'there are too many headers', framing: noBody };
   let malformed: string | null = null;
-  for (let at = 0; at < raw.length; at += 2) {
-    const name = (raw[at] as string).toLowerCase();
-    const value = raw[at + 1] as string;
+  for (let at = 0; at < fields.length; at += 3) {
+    const name = fields[at + 1] as string;
+    const value = fields[at + 2] as string;
     const earlier = values.get(name);
-    const separator = name === 'cookie' ? '; ' : ', ';
-    if (earlier !== undefined && name !== 'cookie' && !lists.has(name) && isSensitive(name))
-      malformed = `${name} is given twice`;
-    values.set(name, earlier === undefined ? value : `${earlier}${separator}${value}`);
+    if (earlier === undefined) {
+      values.set(name, value);
+      continue;
+    }
+    if (name !== 'cookie' && !lists.has(name) && isSensitive(name)) malformed = `${name} is given twice`;
+    values.set(name, `${earlier}${name === 'cookie' ? '; ' : ', '}${value}`);
   }
-  return { values, malformed: malformed ?? checkFraming(values, httpVersion) };
+  return { values, malformed, framing: framingOf(values, version) };
 };
 
-/** A doubled header matters when it is forwarded or frames the message; others are dropped anyway. */
-const isSensitive = (name: string): boolean =>
-  forwarded.has(name) ||
-  name === 'host' ||
-  name === 'content-length' ||
-  name === 'transfer-encoding' ||
-  name === 'expect';
+/** A doubled header matters when it is forwarded or means something here; others are dropped anyway. */
+const isSensitive = (name: string): boolean => forwarded.has(name) || name === 'expect';
 
 /** One length, said in one way: everything else is how requests are smuggled. */
-const checkFraming = (values: ReadonlyMap<string, string>, httpVersion: string): string | null => {
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') return 'the HTTP version is not served';
+const framingOf = (values: ReadonlyMap<string, string>, version: Version): ReadHeaders['framing'] => {
   const length = values.get('content-length');
   const encoding = values.get('transfer-encoding');
-  if (length !== undefined && encoding !== undefined)
-    return 'content-length and transfer-encoding are both given';
-  if (length !== undefined && !/^\d{1,15}$/.test(length)) return 'content-length is not a number';
-  if (encoding === undefined) return null;
-  if (httpVersion === '1.0') return 'HTTP/1.0 has no transfer-encoding';
-  return encoding.toLowerCase() === 'chunked' ? null : 'transfer-encoding is not chunked';
+  if (encoding !== undefined) {
+    if (length !== undefined) return { problem: 'content-length and transfer-encoding are both given' };
+    if (version === '1.0') return { problem: 'HTTP/1.0 has no transfer-encoding' };
+    return encoding.toLowerCase() === 'chunked'
+      ? { kind: 'chunked' }
+      : { problem: 'transfer-encoding is not chunked' };
+  }
+  if (length === undefined) return noBody;
+  return /^\d{1,15}$/.test(length)
+    ? { kind: 'length', sizeBytes: Number(length) }
+    : { problem: 'content-length is not one number' };
 };
 
 /** True when a body follows the headers. */
-export const hasBody = (values: ReadonlyMap<string, string>): boolean =>
-  values.has('transfer-encoding') || Number(values.get('content-length') ?? '0') > 0;
+export const hasBody = ({ framing }: ReadHeaders): boolean =>
+  'kind' in framing && (framing.kind === 'chunked' || (framing.kind === 'length' && framing.sizeBytes > 0));
 
 /** What a Traveler client may send besides, for its own web protocol. */
 const forwardedToTraveler = new Set(['if-modified-since', 'if-none-match', 'range', 'x-requested-with']);
@@ -101,33 +112,31 @@ export interface Rebuilding {
   readonly contentType?: string | undefined;
 }
 
-/** Headers of the rebuilt request; undici adds Host. */
+/** Field lines of the rebuilt request, each with its line end; http/upstream.ts adds Host and framing. */
 export const requestHeaders = (
   values: ReadonlyMap<string, string>,
   { protocol, isEncodedQuery, contentType }: Rebuilding,
   from: { address: string; proto: string; host: string },
-): Record<string, string> => {
+): string => {
   const named = connectionNames(values.get('connection'));
-  const headers: Record<string, string> = Object.create(null);
+  let lines = `x-forwarded-for: ${from.address}\r\nx-forwarded-proto: ${from.proto}\r\nx-forwarded-host: ${from.host}\r\n`;
+  if (contentType !== undefined) lines += `content-type: ${contentType}\r\n`;
   for (const [name, value] of values) {
     const isForwarded = forwarded.has(name) || (protocol === 'traveler' && forwardedToTraveler.has(name));
     if (!isForwarded || named.has(name)) continue;
     if (isEncodedQuery && inEncodedQuery.has(name)) continue;
-    headers[name] = value;
+    if (contentType !== undefined && name === 'content-type') continue;
+    lines += `${name}: ${value}\r\n`;
   }
-  if (contentType !== undefined) headers['content-type'] = contentType;
-  const length = values.get('content-length');
-  if (length !== undefined) headers['content-length'] = String(Number(length));
-  headers['x-forwarded-for'] = from.address;
-  headers['x-forwarded-proto'] = from.proto;
-  headers['x-forwarded-host'] = from.host;
-  return headers;
+  return lines;
 };
 
 const noNames: ReadonlySet<string> = new Set();
+/** What nearly every Connection header says; no header is called that. */
+const namesNothing = /^(?:keep-alive|close)$/i;
 
 const connectionNames = (value: string | undefined): ReadonlySet<string> =>
-  value === undefined || value === ''
+  value === undefined || value === '' || namesNothing.test(value)
     ? noNames
     : new Set(
         value
@@ -136,8 +145,10 @@ const connectionNames = (value: string | undefined): ReadonlySet<string> =>
           .map((name) => name.trim()),
       );
 
-const hopByHop = new Set([
+/** Of the back end's own connection, its framing, and what nobody outside needs. */
+const isOfConnection = new Set([
   'connection',
+  'content-length',
   'keep-alive',
   'proxy-authenticate',
   'proxy-authentication-info',
@@ -149,10 +160,7 @@ const hopByHop = new Set([
   'upgrade',
   // Would invite the client to reach the back end by another way than this proxy.
   'alt-svc',
-]);
-
-/** Names of machines behind an Exchange front end: nobody outside needs them. */
-const internal = new Set([
+  // Names of machines behind an Exchange front end.
   'x-beserver',
   'x-calculatedbetarget',
   'x-calculatedfetarget',
@@ -161,27 +169,29 @@ const internal = new Set([
   'x-targetbeserver',
 ]);
 
-/** Headers of the answer, as a flat list for writeHead. */
-export const responseHeaders = (
-  status: number,
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-  publicUrl: URL,
-): string[] => {
-  const { connection } = headers;
-  const named = connectionNames(Array.isArray(connection) ? connection.join(',') : connection);
-  const answer: string[] = [];
-  const keep = (name: string, lower: string, value: string): void => {
-    const kept = rewrite(lower, value, status, publicUrl);
-    if (kept !== null) answer.push(name, kept);
-  };
-  for (const name of Object.keys(headers)) {
-    const value = headers[name];
-    const lower = name.toLowerCase();
-    if (value === undefined || hopByHop.has(lower) || internal.has(lower) || named.has(lower)) continue;
-    if (typeof value === 'string') keep(name, lower, value);
-    else for (const one of value) keep(name, lower, one);
+/** Field lines of the answer, each with its line end; http/exchange.ts adds framing. */
+export const responseHeaders = (status: number, fields: Fields, publicUrl: URL): string => {
+  const named = namedInAnswer(fields);
+  let lines = '';
+  let hasDate = false;
+  for (let at = 0; at < fields.length; at += 3) {
+    const lower = fields[at + 1] as string;
+    if (isOfConnection.has(lower) || named.has(lower)) continue;
+    if (lower === 'date') hasDate = true;
+    const kept = rewrite(lower, fields[at + 2] as string, status, publicUrl);
+    if (kept !== null) lines += `${fields[at]}: ${kept}\r\n`;
   }
-  return answer;
+  return hasDate ? lines : `${dateLine()}${lines}`;
+};
+
+const namedInAnswer = (fields: Fields): ReadonlySet<string> => {
+  let names = noNames;
+  for (let at = 0; at < fields.length; at += 3) {
+    if (fields[at + 1] !== 'connection') continue;
+    const more = connectionNames(fields[at + 2]);
+    if (more.size > 0) names = new Set([...names, ...more]);
+  }
+  return names;
 };
 
 const rewrite = (name: string, value: string, status: number, publicUrl: URL): string | null => {

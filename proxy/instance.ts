@@ -15,11 +15,11 @@ import { openClientCertificates } from './client-certificates.ts';
 import type { InstanceConfig, ProxyConfig } from './config.ts';
 import { type ExplainInput, type Explanation, explain } from './explain.ts';
 import { type FeedTiming, followFeed } from './feed.ts';
-import { openBackend } from './forward.ts';
 import { openGate } from './gate.ts';
 import { type HeldRequests, openHeld } from './held.ts';
 import { type Identity, readIdentity } from './identity.ts';
 import { type ListenerTiming, listen, openListener } from './listener.ts';
+import { openMailServer } from './mail-server.ts';
 import type { InstanceFigures } from './metrics.ts';
 import { figuresOf, type Operations } from './operations.ts';
 import { contextOf, keepCertificate } from './reload.ts';
@@ -41,7 +41,7 @@ export interface InstanceParts {
   readonly timing?: Partial<FeedTiming> | undefined;
   readonly reportTiming?: Partial<ReportTiming> | undefined;
   readonly recheckMs?: number | undefined;
-  readonly listenerTiming?: (Partial<ListenerTiming> & { readonly bodyIdleMs?: number }) | undefined;
+  readonly listenerTiming?: Partial<ListenerTiming> | undefined;
 }
 
 /** An instance that accepts requests. */
@@ -107,7 +107,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   const loaded = await loadVerdicts(stateFile, serverKey, log, clock);
   const { known } = loaded;
   const held = openHeld();
-  const backend = openBackend(instance.backend.url, {
+  const mailServer = openMailServer(instance.backend.url, {
     ca: backendCa,
     pin: instance.backend.pin,
     allowAny: instance.backend.allowAnyCertificate,
@@ -116,13 +116,19 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
   const { serverUrl, allowAnyServerCertificate } = config;
   const { observe } = operations;
   const ask = openAsk({ known, serverUrl, serverKey, agent, clock, log, onVerdicts: held.recheck });
-  const sightings = openSightings({ known, backend, clock, log, onSighting: () => reporter.soon() });
+  const sightings = openSightings({
+    known,
+    mailServer: mailServer.client,
+    clock,
+    log,
+    onSighting: () => reporter.soon(),
+  });
   const addresses = openClientAddresses(instance.trustedProxies);
   const gate = openGate({
     instance,
     maxAgeMs,
     known,
-    backend,
+    upstream: mailServer.upstream,
     held,
     addresses,
     clientCertificates,
@@ -131,7 +137,6 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     ask,
     sight: sightings.sight,
     observe,
-    bodyIdleMs: parts.listenerTiming?.bodyIdleMs,
   });
   const listener = openListener(
     shown === undefined
@@ -219,7 +224,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     kept?.stop();
     await sightings.stop();
     await feed.stop();
-    await backend.destroy();
+    await mailServer.destroy();
     await reporter.stop();
     await agent.destroy();
     await journal.close();

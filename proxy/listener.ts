@@ -1,31 +1,26 @@
 /**
- * The socket that devices reach: HTTP or HTTPS with limits that fit ActiveSync, and an answer to everything that is not
- * HTTP. Called by instance.ts.
+ * The socket that devices reach: TCP or TLS, its connections and their times, and a log line for whatever never becomes a
+ * request. Called by instance.ts.
  */
 import { once } from 'node:events';
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import type { TlsOptions } from 'node:tls';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { MusterError } from '../platform/errors.ts';
 import type { AccessEntry } from './access-log.ts';
 import type { ClientAddresses } from './client-address.ts';
 import type { Gate } from './gate.ts';
+import {
+  type Connection,
+  type ConnectionHost,
+  type ConnectionTiming,
+  openConnection,
+} from './http/connection.ts';
 
 /** Times that a client is given, in ms; tests shorten them. */
-export interface ListenerTiming {
+export interface ListenerTiming extends ConnectionTiming {
   readonly proxyHeaderMs: number;
   readonly handshakeMs: number;
-  readonly headersMs: number;
-  /** How often headers that are late are looked for. */
+  /** How often connections that are late are looked for. */
   readonly checkMs: number;
 }
 
@@ -33,22 +28,16 @@ const usual: ListenerTiming = {
   proxyHeaderMs: 5_000,
   handshakeMs: 15_000,
   headersMs: 20_000,
+  // An answer may take as long as it likes.
+  bodyIdleMs: 120_000,
+  requestMs: 65 * 60_000,
+  idleMs: 75_000,
+  lingerMs: 10_000,
   checkMs: 5_000,
 };
 
-const limitsOf = ({ headersMs, checkMs }: ListenerTiming): ServerOptions => ({
-  maxHeaderSize: 32 * 1024,
-  headersTimeout: headersMs,
-  // To receive a whole request, which may be a large mail over a slow network; the answer has no limit.
-  requestTimeout: 65 * 60_000,
-  connectionsCheckingInterval: checkMs,
-  keepAliveTimeout: 75_000,
-  keepAlive: true,
-  keepAliveInitialDelay: 60_000,
-  // Asked for below: what Node refuses by itself is in no log.
-  requireHostHeader: false,
-  insecureHTTPParser: false,
-});
+/** Found dead by TCP itself: a phone that lost its network says nothing. */
+const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
 
 export interface ListenerParts {
   readonly instance: string;
@@ -74,95 +63,83 @@ export interface Listener {
 export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: ListenerParts): Listener => {
   const { addresses } = parts;
   const timing = { ...usual, ...parts.timing };
-  const limits = limitsOf(timing);
-  const server =
+  const connections = new Set<Connection>();
+  let isEnding = false;
+  const host: ConnectionHost = {
+    timing,
+    handle: gate,
+    keptLines: `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(timing.idleMs / 1_000)}\r\n`,
+    isEnding: () => isEnding,
+    onFault: (socket, { status, problem }, method) => {
+      const rule = method === null ? 'protocol' : 'method';
+      const entry = entryOf(parts, addresses.of(socket), rule, problem, status, socket.bytesRead);
+      parts.observe({ ...entry, method });
+    },
+  };
+  const accept = (socket: Socket): void => {
+    const connection = openConnection(socket, host);
+    connections.add(connection);
+    socket.once('close', () => connections.delete(connection));
+  };
+  const server: Server =
     tls === undefined
-      ? createServer(limits)
-      : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: timing.handshakeMs });
-  server.timeout = 0;
-  // Node would drop the headers beyond a limit without a word; the gate counts them all and refuses too many.
-  server.maxHeadersCount = 0;
+      ? createServer(socketOptions, accept)
+      : createTlsServer(
+          {
+            ...socketOptions,
+            ALPNProtocols: ['http/1.1'],
+            ...tls,
+            minVersion: 'TLSv1.2',
+            handshakeTimeout: timing.handshakeMs,
+          },
+          accept,
+        );
+  // What never came about cannot be answered; certificates of clients do not make a handshake fail.
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const reason = `no TLS handshake: ${error.code ?? 'failed'}`;
+    parts.observe(entryOf(parts, addresses.of(socket), 'protocol', reason, null, socket.bytesRead));
+    socket.destroy();
+  });
   if (parts.proxyProtocol)
     addresses.takeProxyHeaders(server, {
       timeoutMs: timing.proxyHeaderMs,
       onRefused: (client, problem, bytesIn) =>
         parts.observe(entryOf(parts, client, 'balancer', problem, null, bytesIn)),
     });
-  const ending = endingOf(server);
-  const busy = new WeakMap<Duplex, number>();
-  const handle =
-    (expectsContinue: boolean): RequestListener =>
-    (req, res) => {
-      const { socket } = req;
-      busy.set(socket, (busy.get(socket) ?? 0) + 1);
-      res.once('close', () => busy.set(socket, (busy.get(socket) ?? 1) - 1));
-      ending.track(res);
-      if (req.headers.host === undefined && req.httpVersion === '1.1')
-        return answerMalformed(req, res, 400, 'HTTP/1.1 without Host', parts);
-      gate(req, res, expectsContinue);
-    };
-  server.on('request', handle(false));
-  server.on('checkContinue', handle(true));
-  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
-    ending.track(res);
-    answerMalformed(req, res, 417, 'an expectation that nobody can meet', parts);
-  });
-  server.on('connect', (_req: unknown, socket: Duplex) =>
-    refuseRaw(socket, '403 Forbidden', 'method', parts),
-  );
-  const shaken = new WeakSet<Duplex>();
-  server.prependListener('secureConnection', (socket: Socket) => shaken.add(socket));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // Over TLS that never came about nothing can be answered, and an answer would wait for it for ever.
-    if (tls !== undefined && !shaken.has(socket)) return dropUnshaken(socket, parts, error);
-    // Half an answer is on the wire already: another one in its middle could be taken for the mail server's.
-    if ((busy.get(socket) ?? 0) > 0) return void socket.destroy();
-    refuseRaw(socket, statusOf(error), 'protocol', parts, error.code);
-  });
-  return { server, drain: ending.drain };
-};
-
-/** How a server comes to its end: it knows its answers and sockets. */
-const endingOf = (server: Server) => {
-  const answers = new Set<ServerResponse>();
-  const sockets = new Set<Socket>();
-  let isEnding = false;
-  // Also those that have not got as far as HTTP, which the server itself could not close.
-  server.prependListener('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
-  const announce = (res: ServerResponse): void => {
-    if (!res.headersSent) res.setHeader('connection', 'close');
-  };
-  const track = (res: ServerResponse): void => {
-    answers.add(res);
-    res.once('close', () => answers.delete(res));
-    if (isEnding) announce(res);
-  };
+  const sockets = socketsOf(server);
+  const sweep = setInterval(() => {
+    const now = performance.now();
+    for (const connection of connections) connection.sweep(now);
+  }, timing.checkMs);
   const drain = async (graceMs: number, onSweep: () => void): Promise<void> => {
     isEnding = true;
-    for (const res of answers) announce(res);
     const closed = close(server);
-    onSweep();
+    const closeIdle = (): void => {
+      onSweep();
+      for (const connection of connections) connection.closeIdle();
+    };
+    closeIdle();
     const cut = setTimeout(() => {
       for (const socket of sockets) socket.destroy();
     }, graceMs);
     // Connections that finish their request meanwhile would stay open for the next one.
-    const sweep = setInterval(() => {
-      onSweep();
-      server.closeIdleConnections();
-    }, 50);
+    const again = setInterval(closeIdle, 50);
     await closed;
     clearTimeout(cut);
+    clearInterval(again);
     clearInterval(sweep);
   };
-  return { track, drain };
+  return { server, drain };
 };
 
-const statusOf = (error: NodeJS.ErrnoException): string => {
-  if (error.code === 'HPE_HEADER_OVERFLOW') return '431 Request Header Fields Too Large';
-  return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
+/** Its sockets, also those that have not got as far as TLS or HTTP. */
+const socketsOf = (server: Server): ReadonlySet<Socket> => {
+  const sockets = new Set<Socket>();
+  server.prependListener('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return sockets;
 };
 
 /** The access entry of something that never became a request. */
@@ -191,49 +168,6 @@ const entryOf = (
   fault: null,
 });
 
-/** Closes a connection whose TLS handshake failed or took too long; certificates of clients do not make it fail. */
-const dropUnshaken = (
-  socket: Socket,
-  parts: Pick<ListenerParts, 'instance' | 'observe' | 'addresses'>,
-  error: NodeJS.ErrnoException,
-): void => {
-  const { addresses, observe } = parts;
-  const reason = `no TLS handshake: ${error.code ?? 'failed'}`;
-  observe(entryOf(parts, addresses.of(socket), 'protocol', reason, null, socket.bytesRead));
-  socket.destroy();
-};
-
-/** Answers a request that HTTP does not allow, in its turn, and closes the connection. */
-const answerMalformed = (
-  { socket }: IncomingMessage,
-  res: ServerResponse,
-  status: number,
-  reason: string,
-  parts: Pick<ListenerParts, 'instance' | 'observe' | 'addresses'>,
-): void => {
-  parts.observe(entryOf(parts, parts.addresses.of(socket), 'protocol', reason, status, socket.bytesRead));
-  res.writeHead(status, { 'x-muster-reason': 'protocol', 'content-length': 0, connection: 'close' }).end();
-};
-
-/** Answers on a socket whose request could not be read, and closes it. */
-const refuseRaw = (
-  socket: Duplex,
-  status: string,
-  rule: string,
-  parts: Pick<ListenerParts, 'instance' | 'observe' | 'addresses'>,
-  problem = 'only POST and OPTIONS are served',
-): void => {
-  socket.on('error', () => {});
-  const bytesIn = 'bytesRead' in socket ? (socket as Socket).bytesRead : 0;
-  const code = Number(status.slice(0, 3));
-  parts.observe(entryOf(parts, parts.addresses.of(socket), rule, problem, code, bytesIn));
-  if (!socket.writable) return void socket.destroy();
-  socket.end(
-    `HTTP/1.1 ${status}\r\nX-Muster-Reason: ${rule}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
-    () => socket.destroy(),
-  );
-};
-
 /** Listens; answers the port. Throws `config-invalid` with the setting of the port when it cannot. */
 export const listen = async (server: Server, host: string, port: number, field: string): Promise<number> => {
   server.listen(port, host);
@@ -247,7 +181,4 @@ export const listen = async (server: Server, host: string, port: number, field: 
 
 /** Stops to listen and settles when the last connection is closed. */
 export const close = (server: Server): Promise<void> =>
-  new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
+  new Promise((resolve) => void server.close(() => resolve()));

@@ -1,8 +1,8 @@
 /**
  * Answers that the proxy gives itself: refusals in the form that the instance asks for, and Autodiscover. Called by gate.ts.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { EasRequest, Unreadable } from './eas.ts';
+import { answer, type Exchange } from './http/exchange.ts';
 import type { Decision } from './question.ts';
 import { statusBody } from './wbxml.ts';
 
@@ -14,15 +14,9 @@ const blocks = new Set(['client', 'device', 'user', 'verdict', 'validate', 'stal
 /** DeviceIsBlockedForThisUser. */
 const deviceIsBlocked = 129;
 
-/** How long a refused client may go on sending a body nobody wants, so that it gets to read its refusal. */
-const lingerMs = 10_000;
-
 /** A request to be answered; `eas` is null when it is none of ActiveSync. */
 export interface Refused {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly expectsContinue: boolean;
-  readonly method: string;
+  readonly exchange: Exchange;
   readonly eas: EasRequest | Unreadable | null;
   /** Value of MS-ASProtocolVersion. */
   readonly protocolVersion: string | undefined;
@@ -54,42 +48,23 @@ const formOf = (
  * password again until the account is locked.
  */
 export const refuse = (refused: Refused, { rule, reason }: Decision): void => {
-  const { req, res, expectsContinue } = refused;
-  if (res.headersSent || res.destroyed) return void res.destroy();
+  const { exchange } = refused;
+  if (exchange.status !== null || exchange.isOver) return void exchange.socket.destroy();
   const { status, wbxml } = formOf(refused, rule);
   const body = wbxml ?? Buffer.from(`Muster does not let this request through: ${reason}.\n`);
-  res.writeHead(status, {
-    ...(status === 503 ? { 'retry-after': '10' } : {}),
-    'content-type': wbxml === null ? 'text/plain; charset=utf-8' : 'application/vnd.ms-sync.wbxml',
-    'content-length': body.length,
-    'cache-control': 'no-store',
-    'x-muster-reason': rule,
-    // The body that was announced will not come, or the proxy goes: this connection cannot carry another request.
-    ...(expectsContinue || rule === 'stopping' ? { connection: 'close' } : {}),
-  });
-  res.end(body);
-  if (req.complete) return;
-  req.resume();
-  linger(res);
+  // The body that was announced will not come, or the proxy goes: this connection cannot carry another request.
+  if (exchange.expectsContinue || rule === 'stopping') exchange.connection.closesAfter = true;
+  const type = wbxml === null ? 'text/plain; charset=utf-8' : 'application/vnd.ms-sync.wbxml';
+  const retry = status === 503 ? 'retry-after: 10\r\n' : '';
+  const fields = `${retry}content-type: ${type}\r\ncache-control: no-store\r\nx-muster-reason: ${rule}\r\n`;
+  answer(exchange, status, fields, body);
 };
 
 /** A status in the body that the command's answer has; null for whoever would not understand it. */
-const statusAnswer = ({ method, eas, protocolVersion }: Refused, status: number): Buffer | null => {
-  if (method !== 'POST' || eas === null) return null;
+const statusAnswer = ({ exchange, eas, protocolVersion }: Refused, status: number): Buffer | null => {
+  if (exchange.method !== 'POST' || eas === null) return null;
   if ('unreadable' in eas || eas.command === null) return null;
   const version = eas.version === null ? Number(protocolVersion ?? 0) : eas.version / 10;
   // Before 14.0 there are no statuses common to all commands.
   return version >= 14 ? statusBody(eas.command, status) : null;
-};
-
-/** Closes a connection whose request goes on after its answer, late enough for the client to read the answer. */
-export const linger = (res: ServerResponse): void => {
-  const { req } = res;
-  if (req.socket.destroyed) return;
-  const timer = setTimeout(() => {
-    if (!req.complete) req.socket.destroy();
-  }, lingerMs);
-  timer.unref();
-  // Its end or that of the connection: a connection with many refusals keeps nothing of them.
-  req.once('close', () => clearTimeout(timer));
 };

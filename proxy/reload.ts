@@ -4,9 +4,9 @@
  * place. Called by instance.ts.
  */
 import { statSync } from 'node:fs';
-import type { Server } from 'node:http';
-import type { Server as TlsServer } from 'node:https';
-import type { SecureContextOptions } from 'node:tls';
+
+import type { Server } from 'node:net';
+import type { SecureContextOptions, Server as TlsServer } from 'node:tls';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import {

@@ -41,8 +41,7 @@ export interface Sightings {
 
 export interface SightingParts {
   readonly known: Pick<KnownVerdicts, 'learns'>;
-  /** The mail server. */
-  readonly backend: Pick<Dispatcher, 'request'>;
+  readonly mailServer: Pick<Dispatcher, 'request'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told of each new sighting. */
@@ -71,7 +70,7 @@ const plain = (text: string | null, most: number): string | null =>
   text?.replace(/\p{C}/gu, '').trim().slice(0, most) || null;
 
 /** Opens them, empty. */
-export const openSightings = ({ known, backend, clock, log, onSighting }: SightingParts): Sightings => {
+export const openSightings = ({ known, mailServer, clock, log, onSighting }: SightingParts): Sightings => {
   const mayTry = openTally(clock, windowMs);
   const mayShow = openTally(clock, dayMs);
   let takesAnybody = { is: false, until: Number.NEGATIVE_INFINITY };
@@ -82,7 +81,7 @@ export const openSightings = ({ known, backend, clock, log, onSighting }: Sighti
   const stopping = new AbortController();
 
   const isOk = async (headers: Record<string, string>): Promise<boolean> => {
-    const { statusCode, body } = await backend.request({
+    const { statusCode, body } = await mailServer.request({
       method: 'OPTIONS',
       path: easPath,
       headers,

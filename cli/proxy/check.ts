@@ -18,9 +18,9 @@ import { openClientCertificates } from '../../proxy/client-certificates.ts';
 import type { InstanceConfig, ProxyConfig } from '../../proxy/config.ts';
 import { permissionAdvice, readProxyConfig } from '../../proxy/config-file.ts';
 import { easPath } from '../../proxy/eas.ts';
-import { openBackend } from '../../proxy/forward.ts';
 import { identityFiles, readIdentity } from '../../proxy/identity.ts';
 import { instanceDir } from '../../proxy/instance.ts';
+import { openMailClient } from '../../proxy/mail-server.ts';
 import { certificateAt, openConnector } from '../../proxy/trust.ts';
 
 /** One thing that was looked at. `fail`: the proxy would not start, or would serve nobody. */
@@ -249,7 +249,7 @@ const checkBackend = async ({ backend }: InstanceConfig, at: string): Promise<Fi
       backend.caFile === undefined
         ? undefined
         : readNamed(backend.caFile, `${setting}.caFile`).toString('utf8');
-    const pool = openBackend(url, { ca, pin, allowAny });
+    const pool = openMailClient(url, { ca, pin, allowAny });
     try {
       const signal = AbortSignal.timeout(answerMs);
       const answer = await pool.request({ method: 'OPTIONS', path: easPath, signal });

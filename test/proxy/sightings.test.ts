@@ -75,7 +75,7 @@ const openOpen = (status: (user: string) => number, clock = { now: 0 }) => {
     clock: () => clock.now,
     log: recordingLog().log,
     onSighting: () => {},
-    backend: {
+    mailServer: {
       request: (async ({ headers }: { headers: { authorization?: string } }) => {
         if (headers.authorization === undefined)
           return { statusCode: site.open, body: { dump: async () => {} } };

@@ -1,0 +1,223 @@
+/**
+ * One request and its answer, as gate.ts sees them: the head is read, the body comes when somebody wants it, and an answer
+ * is written whole or piece by piece. Made by connection.ts.
+ *
+ * Written for a proxy that holds many long polls and passes many small requests: no stream objects, nothing kept of what has
+ * been passed on, and a small answer leaves in one write.
+ * Source: RFC 9112 6 (framing of answers), 9 (connections); RFC 9110 8.6, 10.1.1 and 15.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { ReadHeaders } from '../headers.ts';
+import { chunkEnd, chunkStart, type Decoder, lastChunk } from './body.ts';
+import type { Connection } from './connection.ts';
+import { dateLine } from './date.ts';
+
+/** Who takes a body, piece by piece. */
+export interface BodySink {
+  /** False: no more, please, until `resumeBody`. */
+  readonly data: (piece: Buffer) => boolean;
+  readonly end: () => void;
+}
+
+/** One request and its answer; changed by this folder alone. */
+export interface Exchange {
+  readonly connection: Connection;
+  readonly socket: Socket;
+  readonly method: string;
+  readonly target: string;
+  readonly headers: ReadHeaders;
+  /** Whether the client waits for 100 before it sends its body. */
+  readonly expectsContinue: boolean;
+  readonly isOld: boolean;
+  readonly startedAt: number;
+  readonly decoder: Decoder;
+  /** What has come of the body and nobody has taken. */
+  waiting: Buffer[];
+  waitingBytes: number;
+  sink: BodySink | null;
+  peeking: { readonly wantedBytes: number; readonly resolve: (peeked: Peeked) => void } | null;
+  /** Of the answer, once there is one. */
+  status: number | null;
+  /** What has still to be written before the body. */
+  head: string;
+  framing: 'none' | 'length' | 'chunked' | 'close';
+  left: number;
+  /** Everything of the answer has been handed to the socket. */
+  isAnswered: boolean;
+  /** Called once, when the answer has left whole (true) or the client has (false). */
+  onOver: ((isAnswered: boolean) => void) | null;
+  /** Called when the client takes more of the answer. */
+  onDrain: (() => void) | null;
+  isOver: boolean;
+  /** Its chunks make no sense: it is over. */
+  isBroken: boolean;
+}
+
+/** What of a body has come. */
+export interface Peeked {
+  readonly head: Buffer;
+  /** True when that is all of it. */
+  readonly isWhole: boolean;
+  /** False when the client left before it had sent all that it announced. */
+  readonly isSound: boolean;
+}
+
+/** Whether all of the request has come. */
+export const isComplete = ({ decoder }: Exchange): boolean => decoder.step === 'over';
+
+/** All that has come and nobody has taken, in one piece; it is still there afterwards. */
+const joined = (exchange: Exchange): Buffer => {
+  if (exchange.waiting.length !== 1) exchange.waiting = [Buffer.concat(exchange.waiting)];
+  return exchange.waiting[0] as Buffer;
+};
+
+const peeked = (exchange: Exchange, isSound: boolean): Peeked => ({
+  head: joined(exchange),
+  isWhole: isComplete(exchange),
+  isSound,
+});
+
+/**
+ * The first bytes of the body, once there are as many or it has ended: at once if they are there already. Nothing is
+ * taken by it.
+ */
+export const peek = (exchange: Exchange, wantedBytes: number): Peeked | Promise<Peeked> => {
+  if (exchange.waitingBytes >= wantedBytes || isComplete(exchange)) return peeked(exchange, true);
+  if (exchange.isOver) return peeked(exchange, false);
+  exchange.connection.wantsBody(exchange);
+  return new Promise((resolve) => {
+    exchange.peeking = { wantedBytes, resolve };
+  });
+};
+
+/** Answers whoever peeks when there is enough, or when no more will come. */
+export const settlePeek = (exchange: Exchange): void => {
+  const { peeking } = exchange;
+  if (peeking === null) return;
+  const isOver = exchange.isOver && !isComplete(exchange);
+  if (exchange.waitingBytes < peeking.wantedBytes && !isComplete(exchange) && !isOver) return;
+  exchange.peeking = null;
+  peeking.resolve(peeked(exchange, !isOver));
+};
+
+/** Gives the body to `sink`, from its first byte on. */
+export const takeBody = (exchange: Exchange, sink: BodySink): void => {
+  exchange.sink = sink;
+  const { waiting } = exchange;
+  exchange.waiting = [];
+  exchange.waitingBytes = 0;
+  let takesMore = true;
+  for (const piece of waiting) takesMore = sink.data(piece) && takesMore;
+  if (isComplete(exchange)) return void sink.end();
+  exchange.connection.wantsBody(exchange);
+  if (!takesMore) exchange.connection.pause();
+};
+
+/** Goes on with a body whose sink wanted no more. */
+export const resumeBody = (exchange: Exchange): void => exchange.connection.resume();
+
+/** Frees what was looked at; whoever looked sends it on by itself. */
+export const forgetBody = (exchange: Exchange): void => {
+  exchange.waiting = [];
+  exchange.waitingBytes = 0;
+};
+
+/** Asks a client that waits to be asked for the body. */
+export const sendContinue = ({ socket, expectsContinue, status, decoder, waitingBytes }: Exchange): void => {
+  const hasBegun = waitingBytes > 0 || decoder.step === 'over';
+  if (expectsContinue && status === null && !hasBegun) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+};
+
+/**
+ * Begins the answer. `fields` are lines that end in CRLF, without framing; `sizeBytes` is null when only the end of the
+ * body will say. Nothing leaves before the first piece of the body or `flushAnswer`.
+ */
+export const beginAnswer = (
+  exchange: Exchange,
+  status: number,
+  fields: string,
+  sizeBytes: number | null,
+): void => {
+  const { connection, method, isOld } = exchange;
+  exchange.status = status;
+  const isBare = status === 204 || status === 304 || method === 'HEAD';
+  exchange.framing = isBare ? 'none' : sizeBytes !== null ? 'length' : isOld ? 'close' : 'chunked';
+  exchange.left = isBare ? 0 : (sizeBytes ?? 0);
+  if (exchange.framing === 'close') connection.closesAfter = true;
+  const length = sizeBytes === null || status === 204 ? '' : `content-length: ${sizeBytes}\r\n`;
+  const chunks = exchange.framing === 'chunked' ? 'transfer-encoding: chunked\r\n' : '';
+  const kept = connection.closes() ? 'connection: close\r\n' : connection.keptLines;
+  exchange.head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n${fields}${length}${chunks}${kept}\r\n`;
+};
+
+/** Pieces up to this size are copied behind the head, so that both leave in one write. */
+const smallBytes = 64 * 1024;
+
+/** Writes a piece of the body; false when the client takes no more for now (see `onDrain`). */
+export const writeAnswer = (exchange: Exchange, piece: Buffer): boolean => {
+  const { socket, framing, head } = exchange;
+  if (exchange.isAnswered || socket.destroyed || framing === 'none') return true;
+  if (framing === 'chunked') return writeChunk(exchange, piece);
+  if (framing === 'length') {
+    if (piece.length > exchange.left) return destroyLate(exchange);
+    exchange.left -= piece.length;
+    if (exchange.left === 0) exchange.isAnswered = true;
+  }
+  exchange.head = '';
+  const done = exchange.isAnswered ? exchange.connection.flushed : undefined;
+  if (head === '') return socket.write(piece, done);
+  if (piece.length > smallBytes) {
+    socket.write(head, 'latin1');
+    return socket.write(piece, done);
+  }
+  const bytes = Buffer.allocUnsafe(head.length + piece.length);
+  bytes.write(head, 0, 'latin1');
+  piece.copy(bytes, head.length);
+  return socket.write(bytes, done);
+};
+
+/** More than was announced: the client must not take the rest for another answer. */
+const destroyLate = ({ socket }: Exchange): boolean => {
+  socket.destroy();
+  return true;
+};
+
+const writeChunk = (exchange: Exchange, piece: Buffer): boolean => {
+  const { socket, head } = exchange;
+  exchange.head = '';
+  if (piece.length === 0) return true;
+  socket.cork();
+  socket.write(`${head}${chunkStart(piece.length)}`, 'latin1');
+  socket.write(piece);
+  const takesMore = socket.write(chunkEnd, 'latin1');
+  socket.uncork();
+  return takesMore;
+};
+
+/** Lets what was begun leave although no body has come yet. */
+export const flushAnswer = (exchange: Exchange): void => {
+  const { head, socket } = exchange;
+  if (head === '' || exchange.isAnswered || socket.destroyed) return;
+  exchange.head = '';
+  socket.write(head, 'latin1');
+};
+
+/** Ends the answer. One that was announced longer is cut, so that it does not look complete. */
+export const endAnswer = (exchange: Exchange): void => {
+  const { socket, framing, head, connection } = exchange;
+  if (exchange.isAnswered || socket.destroyed) return;
+  if (framing === 'length' && exchange.left > 0) return void socket.destroy();
+  exchange.isAnswered = true;
+  exchange.head = '';
+  const rest = `${head}${framing === 'chunked' ? lastChunk : ''}`;
+  // An empty write is still told of when all before it has left.
+  socket.write(rest, 'latin1', connection.flushed);
+};
+
+/** Answers with a body that is there whole. */
+export const answer = (exchange: Exchange, status: number, fields: string, body: Buffer): void => {
+  beginAnswer(exchange, status, `${dateLine()}${fields}`, body.length);
+  if (body.length > 0 && exchange.framing === 'length') writeAnswer(exchange, body);
+  else endAnswer(exchange);
+};

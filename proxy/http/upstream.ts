@@ -1,0 +1,389 @@
+/**
+ * The connections to the mail server: sends one request at a time over each and reads its answer. Opened by
+ * mail-server.ts, used by forward.ts.
+ *
+ * A request is never sent twice: whether a mail has left cannot be known once a connection breaks (RFC 9110 9.2.2).
+ * Connections are used again when both sides have said all, and for less time than the mail server keeps them.
+ * Source: RFC 9112 6.3 (length of answers), 9.3 (persistence); RFC 9110 15.2 (interim answers).
+ */
+import type { Socket } from 'node:net';
+import type { buildConnector } from 'undici';
+import {
+  chunkEnd,
+  chunkStart,
+  type Decoder,
+  decode,
+  type Framing,
+  lastChunk,
+  noBody,
+  openDecoder,
+} from './body.ts';
+import { endOfHead, type Fields, type ResponseHead, readResponseHead } from './head.ts';
+
+/** What is sent. */
+export interface UpstreamRequest {
+  readonly method: string;
+  readonly path: string;
+  /** Field lines, each with its line end; Host and framing are added. */
+  readonly fields: string;
+  /** All of it, or how it will come by `writeBody`. */
+  readonly body: Buffer | Framing;
+}
+
+/** Who gets the answer. Each method is called from the connection's own events. */
+export interface Receiver {
+  /** `sizeBytes` is null when only the end of the body says. */
+  head(answer: ResponseHead, sizeBytes: number | null): void;
+  /** False: no more until `resumeAnswer`. */
+  data(piece: Buffer): boolean;
+  /** No more has come for now. */
+  pause(): void;
+  /** All of the answer has come. */
+  end(): void;
+  fail(error: Error): void;
+  /** More of the request's body may be written. */
+  drain(): void;
+}
+
+/** One request on its way; changed by this file alone. */
+export interface Sending {
+  readonly request: UpstreamRequest;
+  readonly receiver: Receiver;
+  link: Link | null;
+  /** Pieces of the body that came before there was a connection. */
+  early: Buffer[];
+  /** All of the body has come. */
+  hasEnded: boolean;
+  /** All of the request has been written. */
+  isSent: boolean;
+  isOver: boolean;
+}
+
+/** One connection. */
+interface Link {
+  readonly socket: Socket;
+  sending: Sending | null;
+  bytes: Buffer | null;
+  decoder: Decoder | null;
+  isPaused: boolean;
+  /** What the mail server said of the connection. */
+  keepMs: number;
+  idleSince: number;
+}
+
+export interface Upstream {
+  readonly send: (request: UpstreamRequest, receiver: Receiver) => Sending;
+  /** Ends all connections at once. */
+  readonly destroy: () => void;
+}
+
+export interface UpstreamParts {
+  readonly url: URL;
+  readonly connect: buildConnector.connector;
+}
+
+const maxHeadBytes = 64 * 1024;
+/** How long a connection waits for another request at most: IIS gives up after two minutes, others earlier. */
+const idleMs = 30_000;
+const sweepMs = 5_000;
+
+const fault = (message: string, code: string): Error => Object.assign(new Error(message), { code });
+
+/** Opens them; none is made before it is needed. */
+export const openUpstream = ({ url, connect }: UpstreamParts): Upstream => {
+  const idle: Link[] = [];
+  const links = new Set<Link>();
+  let isDestroyed = false;
+  const target = {
+    hostname: url.hostname,
+    host: url.host,
+    protocol: url.protocol,
+    port: url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port,
+  };
+
+  const drop = (link: Link): void => {
+    links.delete(link);
+    const at = idle.indexOf(link);
+    if (at >= 0) idle.splice(at, 1);
+    link.socket.destroy();
+  };
+
+  const failed = (link: Link, error: Error): void => {
+    const { sending } = link;
+    link.sending = null;
+    drop(link);
+    if (sending !== null) fail(sending, error);
+  };
+
+  const release = (link: Link, head: { readonly isSent: boolean }): void => {
+    link.sending = null;
+    link.decoder = null;
+    if (!head.isSent || link.keepMs <= 0 || link.bytes !== null || isDestroyed) return void drop(link);
+    link.idleSince = performance.now();
+    idle.push(link);
+  };
+
+  const adopt = (socket: Socket): Link => {
+    const link: Link = {
+      socket,
+      sending: null,
+      bytes: null,
+      decoder: null,
+      isPaused: false,
+      keepMs: idleMs,
+      idleSince: 0,
+    };
+    links.add(link);
+    socket.on('data', (piece: Buffer) => {
+      // Nobody asked: whatever it is must not become the answer to the next request.
+      if (link.sending === null) return drop(link);
+      link.bytes = link.bytes === null ? piece : Buffer.concat([link.bytes, piece]);
+      receive(link, failed, release);
+    });
+    socket.on('drain', () => link.sending?.receiver.drain());
+    socket.on('error', (error) => failed(link, error));
+    socket.on('end', () => ended(link, failed, release));
+    socket.on('close', () => failed(link, fault('the mail server closed the connection', 'UPSTREAM_CLOSED')));
+    return link;
+  };
+
+  const dial = (sending: Sending): void => {
+    connect(target as unknown as buildConnector.Options, (error, socket) => {
+      if (error !== null) return fail(sending, error);
+      const link = adopt(socket as Socket);
+      if (sending.isOver || isDestroyed) return release(link, { isSent: true });
+      assign(link, sending, target.host);
+    });
+  };
+
+  const sweep = setInterval(() => {
+    const now = performance.now();
+    for (const link of [...idle]) if (now - link.idleSince > link.keepMs) drop(link);
+  }, sweepMs);
+  sweep.unref();
+
+  return {
+    send: (request, receiver) => {
+      const sending: Sending = {
+        request,
+        receiver,
+        link: null,
+        early: [],
+        hasEnded: false,
+        isSent: false,
+        isOver: false,
+      };
+      // The one used last: the others get the chance to be closed.
+      const link = idle.pop();
+      if (link === undefined) dial(sending);
+      else assign(link, sending, target.host);
+      return sending;
+    },
+    destroy: () => {
+      isDestroyed = true;
+      clearInterval(sweep);
+      for (const link of [...links]) failed(link, fault('the proxy stops', 'UPSTREAM_STOPPED'));
+    },
+  };
+};
+
+const fail = (sending: Sending, error: Error): void => {
+  if (sending.isOver) return;
+  sending.isOver = true;
+  sending.early = [];
+  sending.link = null;
+  sending.receiver.fail(error);
+};
+
+const assign = (link: Link, sending: Sending, host: string): void => {
+  link.sending = sending;
+  link.keepMs = idleMs;
+  sending.link = link;
+  const { request, early } = sending;
+  const { method, path, fields, body } = request;
+  const head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n${fields}`;
+  if (Buffer.isBuffer(body)) {
+    writeWhole(link.socket, `${head}${lengthLine(method, body.length)}\r\n`, body);
+    sending.isSent = true;
+    return;
+  }
+  const framing =
+    body.kind === 'chunked'
+      ? 'transfer-encoding: chunked\r\n'
+      : lengthLine(method, body.kind === 'length' ? body.sizeBytes : 0);
+  link.socket.write(`${head}${framing}\r\n`, 'latin1');
+  sending.isSent = body.kind === 'none';
+  sending.early = [];
+  for (const piece of early) writeBody(sending, piece);
+  if (sending.hasEnded) endBody(sending);
+  else if (early.length > 0 && !link.socket.writableNeedDrain) sending.receiver.drain();
+};
+
+/** Only where a body is possible (RFC 9110 8.6). */
+const lengthLine = (method: string, sizeBytes: number): string =>
+  method === 'POST' || sizeBytes > 0 ? `content-length: ${sizeBytes}\r\n` : '';
+
+const writeWhole = (socket: Socket, head: string, body: Buffer): void => {
+  const bytes = Buffer.allocUnsafe(head.length + body.length);
+  bytes.write(head, 0, 'latin1');
+  body.copy(bytes, head.length);
+  socket.write(bytes);
+};
+
+/** Writes a piece of the body; false when the mail server takes no more for now (see `Receiver.drain`). */
+export const writeBody = (sending: Sending, piece: Buffer): boolean => {
+  const { link, request } = sending;
+  if (sending.isOver || piece.length === 0) return true;
+  if (link === null) {
+    sending.early.push(piece);
+    return false;
+  }
+  if ((request.body as Framing).kind !== 'chunked') return link.socket.write(piece);
+  link.socket.cork();
+  link.socket.write(chunkStart(piece.length), 'latin1');
+  link.socket.write(piece);
+  const takesMore = link.socket.write(chunkEnd, 'latin1');
+  link.socket.uncork();
+  return takesMore;
+};
+
+/** Ends the body. */
+export const endBody = (sending: Sending): void => {
+  const { link, request } = sending;
+  sending.hasEnded = true;
+  if (link === null || sending.isSent) return;
+  sending.isSent = true;
+  if ((request.body as Framing).kind === 'chunked') link.socket.write(lastChunk, 'latin1');
+};
+
+/** Ends the request at once; its receiver hears nothing more. */
+export const abort = (sending: Sending): void => {
+  if (sending.isOver) return;
+  sending.isOver = true;
+  sending.early = [];
+  const { link } = sending;
+  sending.link = null;
+  if (link === null) return;
+  link.sending = null;
+  link.socket.destroy();
+};
+
+/** Goes on with an answer whose receiver wanted no more. */
+export const resumeAnswer = ({ link }: Sending): void => {
+  if (link === null || !link.isPaused) return;
+  link.isPaused = false;
+  link.socket.resume();
+};
+
+type Failed = (link: Link, error: Error) => void;
+type Release = (link: Link, sending: Sending) => void;
+
+const takePiece = (link: Link, piece: Buffer): void => {
+  if (link.sending === null || link.sending.receiver.data(piece) || link.isPaused) return;
+  link.isPaused = true;
+  link.socket.pause();
+};
+
+const receive = (link: Link, failed: Failed, release: Release): void => {
+  while (link.bytes !== null && link.sending !== null) {
+    if (link.decoder === null) {
+      if (!readHead(link, link.bytes, failed)) break;
+    } else {
+      const all: Buffer = link.bytes;
+      link.bytes = null;
+      const at = decode(link.decoder, all, 0, takePiece, link);
+      if (at < 0) return void failed(link, fault('a chunk of the answer is malformed', 'UPSTREAM_MALFORMED'));
+      if (at < all.length) link.bytes = all.subarray(at);
+    }
+    // Nothing may follow an answer that is complete, so that this ends the loop.
+    if (link.decoder?.step === 'over') return void complete(link, release);
+  }
+  link.sending?.receiver.pause();
+};
+
+const complete = (link: Link, release: Release): void => {
+  const { sending } = link;
+  if (sending === null) return;
+  sending.isOver = true;
+  sending.link = null;
+  if (link.isPaused) {
+    link.isPaused = false;
+    link.socket.resume();
+  }
+  release(link, sending);
+  sending.receiver.end();
+};
+
+/** The end of the connection ends an answer that has no other end; any other it breaks off. */
+const ended = (link: Link, failed: Failed, release: Release): void => {
+  link.keepMs = 0;
+  if (link.decoder?.kind !== 'close')
+    return void failed(link, fault('the mail server closed the connection', 'UPSTREAM_CLOSED'));
+  link.decoder.step = 'over';
+  complete(link, release);
+};
+
+/** Reads one head; false while it is not complete, or when it makes no sense. */
+const readHead = (link: Link, all: Buffer, failed: Failed): boolean => {
+  const end = endOfHead(all, 0);
+  const isTooLong = (end < 0 ? all.length : end) > maxHeadBytes;
+  if (isTooLong) failed(link, fault('the head of the answer is too large', 'UPSTREAM_MALFORMED'));
+  if (end < 0 || isTooLong) return false;
+  const head = readResponseHead(all, 0, end);
+  link.bytes = end === all.length ? null : all.subarray(end);
+  const sending = link.sending as Sending;
+  const framing = 'problem' in head ? head : framingOf(sending.request.method, head);
+  if ('problem' in head || 'problem' in framing) {
+    failed(link, fault((framing as { problem: string }).problem, 'UPSTREAM_MALFORMED'));
+    return false;
+  }
+  // 100 and other interim answers: the client was asked for its body by the proxy itself.
+  if (head.status < 200) return true;
+  keepAsSaid(link, head, framing);
+  link.decoder = openDecoder(framing);
+  sending.receiver.head(head, sizeOf(framing, head.fields));
+  return true;
+};
+
+const fieldOf = (fields: Fields, name: string): string | undefined => {
+  let value: string | undefined;
+  for (let at = 0; at < fields.length; at += 3)
+    if (fields[at + 1] === name) value = value === undefined ? fields[at + 2] : `${value}, ${fields[at + 2]}`;
+  return value;
+};
+
+const framingOf = (
+  method: string,
+  { status, fields, version }: ResponseHead,
+): Framing | { problem: string } => {
+  if (status === 101) return { problem: 'the mail server wants to change the protocol' };
+  if (status < 200) return noBody;
+  const encoding = fieldOf(fields, 'transfer-encoding');
+  const length = fieldOf(fields, 'content-length');
+  if (length !== undefined && !/^\d{1,15}$/.test(length))
+    return { problem: 'its content-length is not one number' };
+  if (encoding !== undefined && (length !== undefined || version === '1.0'))
+    return { problem: 'its framing is ambiguous' };
+  if (method === 'HEAD' || status === 204 || status === 304) return noBody;
+  if (encoding !== undefined)
+    return encoding.toLowerCase() === 'chunked'
+      ? { kind: 'chunked' }
+      : { problem: 'its transfer-encoding is unknown' };
+  return length === undefined ? { kind: 'close' } : { kind: 'length', sizeBytes: Number(length) };
+};
+
+/** What the answer says of its size, also where no body comes with it (HEAD, 304). */
+const sizeOf = (framing: Framing, fields: Fields): number | null => {
+  if (framing.kind === 'length') return framing.sizeBytes;
+  const length = framing.kind === 'none' ? fieldOf(fields, 'content-length') : undefined;
+  return length === undefined ? null : Number(length);
+};
+
+const keepAsSaid = (link: Link, { fields, version }: ResponseHead, { kind }: Framing): void => {
+  const connection = fieldOf(fields, 'connection')?.toLowerCase() ?? '';
+  const isKept = version === '1.1' ? !/\bclose\b/.test(connection) : /\bkeep-alive\b/.test(connection);
+  if (kind === 'close' || !isKept) link.keepMs = 0;
+  const seconds = /(?:^|[\s,;])timeout=(\d{1,6})/i.exec(fieldOf(fields, 'keep-alive') ?? '')?.[1];
+  // A second less: what is sent as the other side closes is lost.
+  if (seconds !== undefined) link.keepMs = Math.min(link.keepMs, (Number(seconds) - 1) * 1_000);
+};
