@@ -22,7 +22,7 @@ import { readEws } from './ews.ts';
 import { type Forwarding, forward } from './forward.ts';
 import { hasBody, type ReadHeaders, requestHeaders } from './headers.ts';
 import { endHeartbeat } from './heartbeat.ts';
-import type { HeldRequests } from './held.ts';
+import type { Held, HeldRequests } from './held.ts';
 import { noBody } from './http/body.ts';
 import { answer, type Exchange, forgetBody, type Peeked, peek, sendContinue } from './http/exchange.ts';
 import type { Upstream } from './http/upstream.ts';
@@ -95,14 +95,20 @@ export const openGate =
   (parts: GateParts): Gate =>
   (exchange) => {
     const reading = read(parts, exchange);
-    const walked = isRuled(reading) ? walk(parts, reading) : discover(parts, reading);
-    walked.catch((error: unknown) => {
-      parts.log.error({ err: error }, 'a request failed inside the proxy');
-      const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
-      refuseIt(parts, reading, failed);
-      logRequest(parts, reading, failed, null);
-    });
+    try {
+      const later = isRuled(reading) ? walk(openWalk(parts, reading)) : discover(parts, reading);
+      later?.catch((error: unknown) => refuseFault(parts, reading, error));
+    } catch (error) {
+      refuseFault(parts, reading, error);
+    }
   };
+
+const refuseFault = (parts: GateParts, reading: Reading, error: unknown): void => {
+  parts.log.error({ err: error }, 'a request failed inside the proxy');
+  const failed = { allow: false, rule: 'internal', reason: 'something went wrong in the proxy' };
+  refuseIt(parts, reading, failed);
+  logRequest(parts, reading, failed, null);
+};
 
 const isRuled = (reading: Reading): reading is Ruled => reading.target.space !== 'autodiscover';
 
@@ -120,29 +126,93 @@ const read = ({ instance, addresses }: GateParts, exchange: Exchange): Reading =
   };
 };
 
-const walk = async (parts: GateParts, reading: Ruled): Promise<void> => {
-  let looked = needsEarlyLook(parts, reading) ? await look(parts, reading) : null;
-  const { exchange } = reading;
-  const certificate = () => parts.clientCertificates?.shownBy(exchange.socket, parts.clock()) ?? null;
-  const decideNow = () => decide(questionOf(parts, reading, looked, certificate()));
-  let decision = decideNow();
-  // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
-  if (decision.rule === unknownDevice.name) decision = await askFirst(parts, reading, decision, decideNow);
-  // A body is asked for and looked at only when nothing else refuses it.
-  if (decision.allow && looked === null && needsLook(reading)) {
-    const looking = look(parts, reading);
-    const hasWaited = looking instanceof Promise;
-    looked = hasWaited ? await looking : looking;
-    // A body that is what it should be changes nothing by itself; time that has passed may.
-    if (hasWaited || looked.problem !== null) decision = decideNow();
-  }
+/** One request on its way through the gate, and in flight behind it. */
+interface Walk extends Held {
+  readonly parts: GateParts;
+  readonly reading: Ruled;
+  looked: Looked | null;
+  /** The last one, which the log is told. */
+  decision: Decision;
+  forwarding: Forwarding | null;
+}
+
+const undecided: Decision = { allow: false, rule: 'default', reason: 'nothing was decided' };
+
+const openWalk = (parts: GateParts, reading: Ruled): Walk => {
   const { request } = reading.target;
-  if (!decision.allow || 'unreadable' in request) {
-    refuseIt(parts, reading, decision);
-    if (decision.rule === unknownDevice.name && !('unreadable' in request)) sight(parts, reading, request);
-    return logRequest(parts, reading, decision, null);
-  }
-  pass(parts, reading, request, decision, decideNow, looked);
+  const command = 'unreadable' in request ? null : request.command;
+  return {
+    parts,
+    reading,
+    looked: null,
+    decision: undecided,
+    forwarding: null,
+    easIds: easKeys(request),
+    isLongPoll: command === 'Ping' || command === 'Sync',
+    before: null,
+    after: null,
+    decide() {
+      const certificate = parts.clientCertificates?.shownBy(reading.exchange.socket, parts.clock()) ?? null;
+      return decide(questionOf(parts, reading, this.looked, certificate));
+    },
+    cut(why) {
+      this.decision = why;
+      const { exchange } = reading;
+      if (exchange.status !== null) exchange.socket.destroy();
+      else if (why.rule === 'stopping' && command === 'Ping') endHeartbeat(exchange);
+      else refuseIt(parts, reading, why);
+      this.forwarding?.abort();
+    },
+  };
+};
+
+/** Decides and answers, at once unless something has to come first. */
+const walk = (walked: Walk): void | Promise<void> => {
+  const { parts, reading } = walked;
+  if (needsEarlyLook(parts, reading)) return walkByBody(walked);
+  walked.decision = walked.decide();
+  // At once, unless somebody has to be asked: what is wrong with the rest of the request would overtake the refusal.
+  return walked.decision.rule === unknownDevice.name ? walkAsking(walked) : walkOn(walked);
+};
+
+const walkByBody = async (walked: Walk): Promise<void> => {
+  walked.looked = await look(walked.parts, walked.reading);
+  walked.decision = walked.decide();
+  return walked.decision.rule === unknownDevice.name ? walkAsking(walked) : walkOn(walked);
+};
+
+/** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */
+const walkAsking = async (walked: Walk): Promise<void> => {
+  const { credential, client } = walked.reading;
+  const who = { user: credential.user, address: client ?? '' };
+  if (await walked.parts.ask(walked.easIds, who)) walked.decision = walked.decide();
+  return walkOn(walked);
+};
+
+/** A body is asked for and looked at only when nothing else refuses it. */
+const walkOn = (walked: Walk): void | Promise<void> => {
+  const { parts, reading } = walked;
+  if (!walked.decision.allow || walked.looked !== null || !needsLook(reading)) return finish(walked);
+  const looking = look(parts, reading);
+  if (looking instanceof Promise)
+    return looking.then((looked) => {
+      walked.looked = looked;
+      walked.decision = walked.decide();
+      finish(walked);
+    });
+  walked.looked = looking;
+  // A body that is what it should be changes nothing by itself.
+  if (looking.problem !== null) walked.decision = walked.decide();
+  return finish(walked);
+};
+
+const finish = (walked: Walk): void => {
+  const { parts, reading, decision } = walked;
+  const { request } = reading.target;
+  if (decision.allow && !('unreadable' in request)) return void pass(walked, request);
+  refuseIt(parts, reading, decision);
+  if (decision.rule === unknownDevice.name && !('unreadable' in request)) sight(parts, reading, request);
+  logRequest(parts, reading, decision, null);
 };
 
 /** What the tenant may want to learn: it changes nothing for this request, which is answered. */
@@ -157,17 +227,6 @@ const sight = (parts: GateParts, { headers, credential, client }: Ruled, eas: Ea
     address: client,
     authorization,
   });
-};
-
-/** A device that nobody knows is asked for once before it is refused: it may have enrolled a moment ago. */
-const askFirst = async (
-  { ask }: GateParts,
-  { target, credential, client }: Ruled,
-  refusal: Decision,
-  decideNow: () => Decision,
-): Promise<Decision> => {
-  const who = { user: credential.user, address: client ?? '' };
-  return (await ask(easKeys(target.request), who)) ? decideNow() : refusal;
 };
 
 /** The question as of now: verdicts and their age change while a request is held. */
@@ -205,41 +264,19 @@ const strayBody = ({ method, headers }: Pick<Reading, 'method' | 'headers'>): st
 const easKeys = (eas: EasRequest | Unreadable): readonly string[] =>
   'unreadable' in eas || eas.deviceId === null ? [] : [eas.deviceId, ...eas.aliases];
 
-/** Forwards, and ends the request early when a changed verdict asks for it. */
-const pass = (
-  parts: GateParts,
-  reading: Ruled,
-  eas: EasRequest,
-  first: Decision,
-  decideNow: () => Decision,
-  looked: Looked | null,
-): void => {
-  const { exchange } = reading;
-  let final = first;
-  const forwarding: Forwarding = send(parts, reading, eas, looked, (fault) => {
-    release();
-    logRequest(parts, reading, final, fault);
-  });
-  const release = parts.held.add({
-    easIds: easKeys(eas),
-    isLongPoll: eas.command === 'Ping' || eas.command === 'Sync',
-    decide: decideNow,
-    cut: (why) => {
-      final = why;
-      const { status, socket } = exchange;
-      if (status !== null) socket.destroy();
-      else if (why.rule === 'stopping' && eas.command === 'Ping') endHeartbeat(exchange);
-      else refuseIt(parts, reading, why);
-      forwarding.abort();
-    },
+/** Forwards; a verdict that turns meanwhile ends the request early. */
+const pass = (walked: Walk, eas: EasRequest): void => {
+  const { parts, reading } = walked;
+  parts.held.add(walked);
+  walked.forwarding = send(walked, eas, (fault) => {
+    parts.held.remove(walked);
+    logRequest(parts, reading, walked.decision, fault);
   });
 };
 
 const send = (
-  parts: GateParts,
-  reading: Ruled,
+  { parts, reading, looked }: Walk,
   eas: EasRequest,
-  looked: Looked | null,
   done: (fault: string | null) => void,
 ): Forwarding => {
   const { exchange, client, headers, target } = reading;

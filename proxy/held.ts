@@ -9,51 +9,75 @@ export interface Held {
   /** Canonical EAS ids under which its device may be known. */
   readonly easIds: readonly string[];
   readonly isLongPoll: boolean;
-  readonly decide: () => Decision;
-  readonly cut: (why: Decision) => void;
+  decide(): Decision;
+  cut(why: Decision): void;
+  /** Its neighbours among those in flight; the register's own. */
+  before: Held | null;
+  after: Held | null;
 }
 
 /** Requests in flight. */
 export interface HeldRequests {
-  /** Adds a request; call the answer when it has ended. */
-  readonly add: (held: Held) => () => void;
+  readonly add: (held: Held) => void;
+  /** Takes one out; those that are not in stay out. */
+  readonly remove: (held: Held) => void;
   /** Decides the requests of these devices again, all when undefined, and cuts those no longer allowed. */
   readonly recheck: (easIds?: readonly string[]) => void;
+  /** Takes a request out and ends it. */
+  readonly cut: (held: Held, why: Decision) => void;
   readonly all: () => readonly Held[];
+  readonly size: () => number;
 }
 
-/** An empty register. */
+/**
+ * An empty register. A chain and no map by device: every request comes and goes here, and a look through all that are in
+ * flight is only needed when a verdict changes.
+ */
 export const openHeld = (): HeldRequests => {
-  const byEasId = new Map<string, Set<Held>>();
-  const unique = () => [...new Set([...byEasId.values()].flatMap((set) => [...set]))];
-  const remove = (held: Held) => {
-    for (const easId of held.easIds) {
-      const set = byEasId.get(easId);
-      set?.delete(held);
-      if (set?.size === 0) byEasId.delete(easId);
-    }
+  let first: Held | null = null;
+  let last: Held | null = null;
+  let size = 0;
+
+  const remove = (held: Held): void => {
+    if (held.before === null && first !== held) return;
+    if (held.before === null) first = held.after;
+    else held.before.after = held.after;
+    if (held.after === null) last = held.before;
+    else held.after.before = held.before;
+    // What has left must lead nowhere: a collector of generations would keep all that came after it.
+    held.before = null;
+    held.after = null;
+    size -= 1;
+  };
+  // Cut once: a second time would break the connection under the refusal that is on its way.
+  const cut = (held: Held, why: Decision): void => {
+    remove(held);
+    held.cut(why);
+  };
+  const all = (): Held[] => {
+    const found: Held[] = [];
+    for (let held = first; held !== null; held = held.after) found.push(held);
+    return found;
   };
   return {
-    add: (given) => {
-      const held: Held = {
-        ...given,
-        // Cut once: a second time would break the connection under the refusal that is on its way.
-        cut: (why) => {
-          remove(held);
-          given.cut(why);
-        },
-      };
-      for (const easId of held.easIds) byEasId.set(easId, (byEasId.get(easId) ?? new Set()).add(held));
-      return () => remove(held);
+    add: (held) => {
+      held.before = last;
+      if (last === null) first = held;
+      else last.after = held;
+      last = held;
+      size += 1;
     },
+    remove,
+    cut,
     recheck: (easIds) => {
-      const concerned =
-        easIds === undefined ? unique() : new Set(easIds.flatMap((easId) => [...(byEasId.get(easId) ?? [])]));
-      for (const held of concerned) {
+      const concerned = easIds === undefined ? null : new Set(easIds);
+      for (const held of all()) {
+        if (concerned !== null && !held.easIds.some((easId) => concerned.has(easId))) continue;
         const decision = held.decide();
-        if (!decision.allow) held.cut(decision);
+        if (!decision.allow) cut(held, decision);
       }
     },
-    all: unique,
+    all,
+    size: () => size,
   };
 };

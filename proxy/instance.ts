@@ -191,7 +191,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
     draining: isDraining,
     ...(kept === undefined ? {} : { certificateExpiresAt: kept.expiresAt() }),
   });
-  const figures = () => figuresOf(instance.name, health(), held.all().length, clock());
+  const figures = () => figuresOf(instance.name, health(), held.size(), clock());
   const reporter = operations.reportTo({
     serverUrl,
     agent,
@@ -246,7 +246,7 @@ export const startInstance = async (parts: InstanceParts): Promise<RunningInstan
 
 const endLongPolls = (held: HeldRequests): void => {
   for (const request of held.all())
-    if (request.isLongPoll) request.cut({ allow: false, rule: 'stopping', reason: 'the proxy stops' });
+    if (request.isLongPoll) held.cut(request, { allow: false, rule: 'stopping', reason: 'the proxy stops' });
 };
 
 const readOptional = (file: string | undefined, field: string): string | undefined =>
