@@ -1,7 +1,7 @@
 /** `muster proxy init`, `check` and `drain` as an operator meets them, on a terminal and without one. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { freePort } from '../../cli/free-port.ts';
 import { checkProxy, type Finding } from '../../cli/proxy/check.ts';
 import { readProxyConfig } from '../../proxy/config-file.ts';
 import { certificateAt } from '../../proxy/trust.ts';
+import { openAuthority } from '../proxy/authority.ts';
 import { feedCertificates, folder, openFeed, openMailServer, serve } from '../proxy/stage.ts';
 import { startCommand } from '../support/muster.ts';
 
@@ -123,6 +124,51 @@ test('check finds what would keep phones from their mail, and says what to do', 
     [second['instances[0].registration'], second['instances[0].listenPort'], second['adminPort']],
     ['ok', 'fail', 'ok'],
   );
+});
+
+test('check says when revocation lists end, and when they cannot be used', async (t) => {
+  const { file, options, dir } = await openSite(t);
+  const { caFile, crlFile, revoke } = openAuthority(dir, 'devices');
+  const other = openAuthority(dir, 'other');
+  await run('init', ...flat(options), '--self-signed');
+  const config = readProxyConfig(file);
+  const instances = config.instances.map((instance) => ({
+    ...instance,
+    clientCertificates: { caFile, crlFile, bindDevice: false },
+  }));
+  const at = 'instances[0].clientCertificates';
+  const days = (count: number) => new Date(Date.now() + count * 86_400_000);
+  const said = async (now: Date) => {
+    const found = await checkProxy({ ...config, instances }, now);
+    return found
+      .filter(({ setting }) => setting.startsWith(at))
+      .map(({ level, setting, text }) => [level, setting.slice(at.length), text]);
+  };
+  revoke([]);
+  const isRead = ['ok', '', 'CA and revocation list can be read'];
+  assert.deepEqual(await said(new Date()), [isRead, ['ok', '.crlFile', 'good for 29 days']]);
+  assert.deepEqual(await said(days(22.5)), [isRead, ['ok', '.crlFile', 'good for 7 days']]);
+  const refuses = 'devices of its CA are refused';
+  const soon = (left: number) => [
+    isRead,
+    ['warn', '.crlFile', `a revocation list expires in ${left} days: then ${refuses}`],
+  ];
+  assert.deepEqual(await said(days(23.5)), soon(6));
+  const [, [level, , text] = []] = await said(days(31));
+  assert.equal(level, 'warn');
+  assert.match(text ?? '', /^a revocation list expired at 20.*Z: devices of its CA are refused$/);
+  const [, [early, , until] = []] = await said(days(-1));
+  assert.deepEqual([early, /counts from .* only: until then/.test(until ?? '')], ['warn', true]);
+  // Of several lists the one that ends first counts, wherever it stands.
+  other.revoke([], ['-crldays', '3']);
+  writeFileSync(crlFile, readFileSync(crlFile, 'utf8') + readFileSync(other.crlFile, 'utf8'));
+  assert.deepEqual(await said(new Date()), soon(2));
+  for (const spoil of [() => writeFileSync(crlFile, 'no list'), () => rmSync(crlFile)]) {
+    spoil();
+    const [[failed, setting, reason] = [], ...more] = await said(new Date());
+    assert.deepEqual([failed, setting, more], ['fail', '', []]);
+    assert.match(reason ?? '', /clientCertificates\.crlFile: (holds no revocation list in PEM|cannot read )/);
+  }
 });
 
 test('the running proxy holds its own ports, and drain ends it gracefully', async (t) => {
