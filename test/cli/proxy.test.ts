@@ -1,7 +1,18 @@
 /** `muster proxy init`, `check` and `drain` as an operator meets them, on a terminal and without one. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -169,6 +180,66 @@ test('check says when revocation lists end, and when they cannot be used', async
     assert.deepEqual([failed, setting, more], ['fail', '', []]);
     assert.match(reason ?? '', /clientCertificates\.crlFile: (holds no revocation list in PEM|cannot read )/);
   }
+});
+
+const asRoot = process.getuid?.() === 0 ? false : 'needs root to give files to somebody else';
+/** Somebody who is not root and need not exist. */
+const somebody = 65_534;
+/** Whom everything at and below `path` belongs to, by name. */
+const ownersIn = (path: string): Record<string, string> =>
+  Object.fromEntries(
+    [path, ...readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name))].map(
+      (at) => {
+        const { uid, gid } = lstatSync(at);
+        return [at.slice(path.length), `${uid}:${gid}`];
+      },
+    ),
+  );
+
+test('what root makes belongs to the owner of stateDir', { skip: asRoot }, async (t) => {
+  const { file, options, dir } = await openSite(t);
+  const stateDir = join(dir, 'state');
+  const [mail, his, ours] = [join(stateDir, 'mail'), `${somebody}:${somebody}`, '0:0'];
+  const all = (owner: string, ...names: string[]) => Object.fromEntries(names.map((name) => [name, owner]));
+  const made = ['', '/mail', '/mail/identity.crt', '/mail/identity.key', '/mail/tls.crt', '/mail/tls.key'];
+  const init = (...more: string[]) =>
+    run('init', ...flat({ ...options, '--state-dir': stateDir }), '--self-signed', ...more);
+  assert.equal((await init()).code, 0);
+  assert.deepEqual(ownersIn(stateDir), all(ours, ...made));
+  assert.equal(lstatSync(file).uid, 0);
+
+  chownSync(stateDir, somebody, somebody);
+  // Root's, as one that was started too early left it.
+  rmSync(mail, { recursive: true });
+  mkdirSync(mail);
+  assert.equal((await init('--force')).code, 0);
+  assert.deepEqual(ownersIn(stateDir), all(his, ...made));
+  assert.deepEqual([lstatSync(file).uid, lstatSync(file).mode & 0o777], [somebody, 0o600]);
+  rmSync(file);
+  assert.equal((await init()).code, 0);
+  assert.equal(lstatSync(file).uid, somebody);
+
+  for (const name of ['tls.crt', 'tls.key']) rmSync(join(mail, name));
+  assert.equal(levels(await check(file))['instances[0].tls'], 'ok');
+  assert.deepEqual(ownersIn(stateDir), all(his, ...made));
+});
+
+test('root writes through no link that the owner of stateDir left, and gives nothing else away', {
+  skip: asRoot,
+}, async (t) => {
+  const { options, dir } = await openSite(t);
+  const [stateDir, secret] = [join(dir, 'state'), join(dir, 'secret')];
+  const mail = join(stateDir, 'mail');
+  mkdirSync(mail, { recursive: true });
+  writeFileSync(secret, 'root’s', { mode: 0o600 });
+  for (const name of ['identity.crt', 'identity.crt.new', 'tls.crt', 'tls.crt.new', 'tls.key.new'])
+    symlinkSync(secret, join(mail, name));
+  for (const path of [stateDir, mail]) chownSync(path, somebody, somebody);
+  const made = await run('init', ...flat({ ...options, '--state-dir': stateDir }), '--self-signed');
+  assert.equal(made.code, 0, made.output + made.errors);
+  assert.deepEqual([readFileSync(secret, 'utf8'), lstatSync(secret).uid], ['root’s', 0]);
+  for (const name of ['identity.crt', 'tls.crt', 'tls.key'])
+    assert.ok(lstatSync(join(mail, name)).isFile(), name);
 });
 
 test('the running proxy holds its own ports, and drain ends it gracefully', async (t) => {
