@@ -18,7 +18,9 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../cli/free-port.ts';
 import { checkProxy, type Finding } from '../../cli/proxy/check.ts';
+import type { ProxyConfig } from '../../proxy/config.ts';
 import { readProxyConfig } from '../../proxy/config-file.ts';
+import { readIdentity } from '../../proxy/identity.ts';
 import { certificateAt } from '../../proxy/trust.ts';
 import { openAuthority } from '../proxy/authority.ts';
 import { feedCertificates, folder, openFeed, openMailServer, serve } from '../proxy/stage.ts';
@@ -97,15 +99,109 @@ test('what is missing without a terminal, and settings that would not start, are
   assert.equal(existsSync(file), false);
 });
 
+test('what options say is what the file says, and what is not said is as usual', async (t) => {
+  const { file, dir, options, feed, mail } = await openSite(t);
+  const { '--listen': _, '--server-ca': __, ...rest } = options;
+  const made = async (...more: string[]) => {
+    await run('init', ...flat(rest), '--force', ...more);
+    const { serverPin, stateDir, adminPort, instances } = readProxyConfig(file);
+    const [{ name, listenHost, listenPort, tls, backend }] = instances as [ProxyConfig['instances'][number]];
+    return { serverPin, stateDir, adminPort, name, listenHost, listenPort, tls, backend };
+  };
+  const trust = { pin: undefined, caFile: undefined, allowAnyCertificate: false };
+  const usual = {
+    serverPin: undefined,
+    stateDir: join(dir, 'proxy-state'),
+    adminPort: 0,
+    name: 'mail',
+    listenHost: '127.0.0.1',
+    listenPort: 8443,
+    tls: undefined,
+    backend: { ...trust, url: new URL(mail.url) },
+  };
+  const asSaid = ({ backend, ...more }: typeof usual | Awaited<ReturnType<typeof made>>) => ({
+    ...more,
+    backend: { ...trust, ...backend, url: String(backend.url) },
+  });
+  assert.deepEqual(asSaid(await made()), asSaid(usual));
+  assert.equal(existsSync(join(dir, 'proxy-state', 'mail', 'tls.crt')), false);
+  const { pin } = await certificateAt(new URL(feed.url));
+  const other = 'b'.repeat(64);
+  const said = await made(
+    ...['--server-pin', pin, '--backend', 'https://127.0.0.1:1', '--backend-pin', other],
+    ...['--state-dir', join(dir, 'elsewhere'), '--admin-port', '9', '--instance', 'contoso'],
+    ...['--listen', '[::1]:9443', '--pkcs12', join(dir, 'a.p12'), '--password', join(dir, 'word')],
+  );
+  assert.deepEqual(
+    asSaid(said),
+    asSaid({
+      ...usual,
+      ...{ serverPin: pin, stateDir: join(dir, 'elsewhere'), adminPort: 9, name: 'contoso' },
+      ...{ listenHost: '::1', listenPort: 9443 },
+      tls: { pkcs12File: join(dir, 'a.p12'), passwordFile: join(dir, 'word') },
+      backend: { ...trust, url: new URL('https://127.0.0.1:1'), pin: other },
+    } as never),
+  );
+  // Phones come from beyond this machine once there is TLS.
+  const open = await made('--self-signed');
+  assert.deepEqual(
+    [open.listenHost, open.listenPort, open.tls],
+    ['0.0.0.0', 8443, { selfSigned: { hostName: 'mail.example.org' } }],
+  );
+});
+
+test('options that contradict one another are refused, and nothing is written', async (t) => {
+  const { file, options } = await openSite(t);
+  const contradictions: readonly (readonly [string[], RegExp])[] = [
+    [['--self-signed', '--pkcs12', 'a.p12'], /only one of --self-signed, --cert and --pkcs12/],
+    [['--cert', 'a.crt'], /--cert needs --key/],
+    [['--key', 'a.key'], /--key and --chain need --cert/],
+    [['--password', 'word'], /--password needs --pkcs12/],
+    [['--listen', 'everywhere'], /--listen must be a port/],
+  ];
+  for (const [more, reason] of contradictions) {
+    const { code, errors } = await run('init', ...flat(options), ...more);
+    assert.equal(code, 2, errors);
+    assert.match(errors, reason);
+  }
+  assert.equal(existsSync(file), false);
+});
+
+test('for a file that is there, init makes what is missing and leaves the rest', async (t) => {
+  const { file, dir, options } = await openSite(t);
+  await run('init', ...flat(options), '--instance', 'contoso');
+  const text = readFileSync(file, 'utf8');
+  const identity = (name: string) => join(dir, 'proxy-state', name, 'identity.crt');
+  const kept = readFileSync(identity('contoso'), 'utf8');
+  const second = text
+    .slice(text.indexOf('  - name'))
+    .replace('contoso', 'fabrikam')
+    .replace(/listenPort: .*/, `listenPort: ${await freePort()}`);
+  writeFileSync(file, text + second);
+  const again = await run('init', '--config', file);
+  assert.equal(again.code, 0, again.output + again.errors);
+  assert.deepEqual(
+    [readFileSync(file, 'utf8'), readFileSync(identity('contoso'), 'utf8')],
+    [text + second, kept],
+  );
+  const { sha256 } = readIdentity(join(dir, 'proxy-state', 'fabrikam'));
+  assert.match(again.output, new RegExp(`^Instance "fabrikam": .*, SHA-256 ${sha256}$`, 'm'));
+  assert.match(again.output, /muster proxy export --config .* --instance fabrikam/);
+});
+
 test('check finds what would keep phones from their mail, and says what to do', async (t) => {
   const { file, options, feed, mail } = await openSite(t);
   const taken = await serve(t, (_req, res) => void res.end());
-  await run(
+  const made = await run(
     'init',
     ...flat({ ...options, '--listen': `${taken.port}` }),
     '--self-signed',
     'other.example.org',
   );
+  // What is to be mended is said, and what comes then, too.
+  assert.equal(made.code, 1);
+  assert.match(made.output, /^FAIL {2}instances\[0\]\.tls /m);
+  assert.match(made.output, /^Next:$/m);
   writeFileSync(
     file,
     readFileSync(file, 'utf8').replace(/^serverCaFile: .*$/m, `serverPin: ${'a'.repeat(64)}`),
@@ -301,11 +397,26 @@ test('on a terminal it asks, and shows the server’s certificate to be compared
   await answer(/Address to listen on/, `${clear}127.0.0.1\r`);
   await answer(/Port to listen on/, `${clear}${port}\r`);
   await answer(/The mail server/, `${clear}${mail.url}\r`);
+  await answer(/Another instance/, 'y');
+  await answer(/Name of the instance/, `${clear}fabrikam\r`);
+  await answer(/Address that devices know/, `${clear}https://mail.example.com\r`);
+  // The fourth: what stands in front has it.
+  await answer(/certificate that devices see/, '\x1b[B\x1b[B\x1b[B\r');
+  await answer(/Address to listen on/, `${clear}127.0.0.1\r`);
+  await answer(/Port to listen on/, `${clear}${await freePort()}\r`);
+  await answer(/The mail server/, `${clear}${mail.url}\r`);
   await answer(/Another instance/, 'n');
   const code = await new Promise((resolve) => child.once('close', resolve));
   assert.equal(code, 0, shown);
   assert.match(shown, /ok .*instances\[0\]\.backend/);
   const text = readFileSync(file, 'utf8');
   assert.match(text, new RegExp(`serverPin: "${pin}"`));
-  assert.match(text, /name: "contoso"/);
+  assert.deepEqual(
+    readProxyConfig(file).instances.map(({ name, publicUrl, tls }) => [name, publicUrl.host, tls]),
+    [
+      ['contoso', 'mail.example.org', { selfSigned: { hostName: 'mail.example.org' } }],
+      ['fabrikam', 'mail.example.com', undefined],
+    ],
+  );
+  for (const name of ['contoso', 'fabrikam']) assert.ok(readIdentity(join(dir, 'state', name)));
 });
