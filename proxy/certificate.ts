@@ -3,13 +3,14 @@
  * instance.ts at start and whenever the files change; `muster proxy check` reads it too.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { MusterError } from '../platform/errors.ts';
 import { createSelfSigned, isDueForRenewal, isIssuedTo, readCertificate } from '../platform/pki.ts';
 import { writePrivateFile } from '../platform/private-file.ts';
 import type { InstanceConfig } from './config.ts';
+import { makeInstanceFolder, ownerAbove } from './state-owner.ts';
 
 type Tls = NonNullable<InstanceConfig['tls']>;
 
@@ -71,9 +72,10 @@ const ownCertificate = async (
   )
     return known;
   const made = createSelfSigned({ commonName: hostName, hosts: [hostName], usage: 'serverAuth' }, now);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  writePrivateFile(keyFile, made.key);
-  writePrivateFile(certFile, made.certificate);
+  makeInstanceFolder(folder);
+  const owner = ownerAbove(folder);
+  writePrivateFile(keyFile, made.key, owner);
+  writePrivateFile(certFile, made.certificate, owner);
   return {
     options: { cert: made.certificate, key: made.key },
     certificate: new X509Certificate(made.certificate),

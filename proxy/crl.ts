@@ -1,6 +1,7 @@
 /**
  * Which certificates a revocation list names, so that connections that were made before it are judged by it too; OpenSSL
- * judges, and checks its signature, only at handshakes. Called by client-certificates.ts.
+ * judges, and checks its signature and dates, only at handshakes. Called by client-certificates.ts; `muster proxy check`
+ * asks for the dates.
  * Sources: RFC 5280 sections 4.1 and 5.1, X.690 (DER).
  */
 import { X509Certificate } from 'node:crypto';
@@ -14,6 +15,8 @@ interface Element {
 
 const sequence = 0x30;
 const integer = 0x02;
+const utcTime = 0x17;
+const generalizedTime = 0x18;
 
 /** The elements that `bytes` consist of, one after the other. Throws a RangeError when they do not add up. */
 const elementsOf = function* (bytes: Buffer): Generator<Element> {
@@ -49,11 +52,17 @@ export const revocationKey = (certificate: X509Certificate): string => {
   return keyOf(nameOf(issuer), serial);
 };
 
-const revokedIn = (list: Buffer): string[] => {
+/** What a list says after its version, which the oldest form lacks, and the algorithm of its signature. */
+const fieldsOf = (list: Buffer) => {
   const [...fields] = elementsOf(only(only(list).content).content);
-  const [, issuer, , ...rest] = fields[0]?.tag === integer ? fields.slice(1) : fields;
+  const [, issuer, thisUpdate, ...rest] = fields[0]?.tag === integer ? fields.slice(1) : fields;
   if (issuer === undefined) throw new RangeError('the issuer is missing');
-  // After thisUpdate: nextUpdate (a time), the revoked ones (a sequence), extensions ([0]); each may be missing.
+  // nextUpdate (a time), the revoked ones (a sequence), extensions ([0]); each may be missing.
+  return { issuer, thisUpdate, rest };
+};
+
+const revokedIn = (list: Buffer): string[] => {
+  const { issuer, rest } = fieldsOf(list);
   const revoked = rest.find(({ tag }) => tag === sequence);
   if (revoked === undefined) return [];
   // Once for all: a list may name a hundred thousand.
@@ -61,17 +70,55 @@ const revokedIn = (list: Buffer): string[] => {
   return Array.from(elementsOf(revoked.content), ({ content }) => keyOf(name, only(content)));
 };
 
-/** The keys of all certificates that the lists of a PEM file revoke; undefined when there is no readable list in it. */
-export const readRevoked = (pem: string): ReadonlySet<string> | undefined => {
+const isTime = ({ tag }: Element): boolean => tag === utcTime || tag === generalizedTime;
+
+/** Milliseconds since the epoch. The two forms that certificates may use have seconds and are UTC. */
+const timeOf = ({ tag, content }: Element): number => {
+  const text = content.toString('latin1');
+  // RFC 5280 4.1.2.5.1: two digits stand for 1950 to 2049.
+  const century = tag === generalizedTime ? '' : text < '50' ? '20' : '19';
+  const found = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(century + text);
+  const [year, month, day, hour, minute, second] = found?.slice(1) ?? [];
+  const at = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (Number.isNaN(at)) throw new RangeError('a time cannot be read');
+  return at;
+};
+
+/** When a list was made and when the next one is due, both in ms since the epoch. */
+export interface ListDates {
+  readonly thisUpdate: number;
+  /** Null: the list does not say, and counts for ever. */
+  readonly nextUpdate: number | null;
+}
+
+const datesIn = (list: Buffer): ListDates => {
+  const { thisUpdate, rest } = fieldsOf(list);
+  if (thisUpdate === undefined) throw new RangeError('thisUpdate is missing');
+  const [next] = rest;
+  return {
+    thisUpdate: timeOf(thisUpdate),
+    nextUpdate: next !== undefined && isTime(next) ? timeOf(next) : null,
+  };
+};
+
+/** What `read` makes of each list of a PEM file; undefined when there is none in it or one cannot be read. */
+const readLists = <Read>(pem: string, read: (list: Buffer) => Read): Read[] | undefined => {
   const blocks = pem.match(/-----BEGIN X509 CRL-----[\s\S]+?-----END X509 CRL-----/g);
-  if (blocks === null) return undefined;
   try {
-    const lists = blocks.map((block) => Buffer.from(block.replace(/-----[^-]+-----/g, ''), 'base64'));
-    return new Set(lists.flatMap(revokedIn));
+    return blocks?.map((block) => read(Buffer.from(block.replace(/-----[^-]+-----/g, ''), 'base64')));
   } catch {
     return undefined;
   }
 };
+
+/** The keys of all certificates that the lists of a PEM file revoke; undefined when there is no readable list in it. */
+export const readRevoked = (pem: string): ReadonlySet<string> | undefined => {
+  const lists = readLists(pem, revokedIn);
+  return lists === undefined ? undefined : new Set(lists.flat());
+};
+
+/** The dates of the lists of a PEM file, in their order; undefined when there is no list in it or a date cannot be read. */
+export const readListDates = (pem: string): readonly ListDates[] | undefined => readLists(pem, datesIn);
 
 /** The certificates of a PEM file; undefined when there is none in it or one cannot be read. */
 export const readCertificates = (pem: string): readonly X509Certificate[] | undefined => {

@@ -4,11 +4,13 @@
  * and by instance.ts.
  */
 import { X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MusterError } from '../platform/errors.ts';
 import { readCertificateFiles } from '../platform/listening.ts';
 import { certificateSha256, createSelfSigned } from '../platform/pki.ts';
+import { createPrivateFile, writePrivateFile } from '../platform/private-file.ts';
+import { makeInstanceFolder, ownerAbove } from './state-owner.ts';
 
 /** An instance's certificate and key, PEM. */
 export interface Identity {
@@ -30,13 +32,14 @@ export const identityFiles = (folder: string): { readonly certificate: string; r
  */
 export const makeIdentity = (folder: string, name: string, now: Date): Identity => {
   const files = identityFiles(folder);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeInstanceFolder(folder);
+  const owner = ownerAbove(folder);
   const commonName = `muster proxy ${name}`.slice(0, 64);
   const made = createSelfSigned({ commonName, hosts: [], usage: 'clientAuth' }, now);
   try {
     // The key decides who made it, should two processes try at once.
-    writeFileSync(files.key, made.key, { mode: 0o600, flag: 'wx' });
-    writeFileSync(files.certificate, made.certificate, { mode: 0o644 });
+    createPrivateFile(files.key, made.key, owner);
+    writePrivateFile(files.certificate, made.certificate, owner);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }

@@ -103,7 +103,6 @@ export const openOperations = ({
         heldRequests,
         denials: tally.total(),
         certificateExpiresAt: certificateExpiresAt === null ? null : isoTime(certificateExpiresAt),
-        allowsAnyServerCertificate: !now.verifiesServer,
       };
     };
     const reporter = openReporter({

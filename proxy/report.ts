@@ -26,8 +26,6 @@ export interface ProxyReport {
   /** Refusals since the proxy started. */
   readonly denials: number;
   readonly certificateExpiresAt: string | null;
-  /** Whether it takes the server's certificate unchecked. */
-  readonly allowsAnyServerCertificate: boolean;
 }
 
 export interface ReporterParts {

@@ -4,9 +4,11 @@
  * and state-file.ts.
  */
 import type { KeyObject } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writePrivateFile } from '../platform/private-file.ts';
 import { readPublicHalf } from '../platform/signed-line.ts';
+import { ownerAbove } from './state-owner.ts';
 
 /** The pinned key. */
 export interface ServerKey {
@@ -35,8 +37,7 @@ export const openServerKey = (folder: string): ServerKey => {
           `the server signs with another key than the one pinned at the first contact; if that is right, remove ${file}`,
         );
       key = readPublicHalf(shown);
-      writeFileSync(`${file}.tmp`, `${shown}\n`, { mode: 0o600 });
-      renameSync(`${file}.tmp`, file);
+      writePrivateFile(file, `${shown}\n`, ownerAbove(folder));
       pinned = shown;
     },
   };

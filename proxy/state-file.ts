@@ -6,17 +6,28 @@
  * line that a crash cut short is dropped. Anything else that is not as the server signed it makes the file count as none:
  * nobody is allowed until the server has been heard.
  */
-import { closeSync, createReadStream, fdatasync, fsync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  fdatasync,
+  fsync,
+  ftruncateSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { access, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
+import { openNewPrivateFile } from '../platform/private-file.ts';
 import { openLine } from '../platform/signed-line.ts';
 import { type Batch, fill, longestLineBytes, readBatch } from './batch.ts';
 import { readLines } from './lines.ts';
 import type { Journal } from './receive.ts';
 import type { ServerKey } from './server-key.ts';
+import { ownerAbove } from './state-owner.ts';
 import { type KnownVerdicts, nothingKnown } from './table.ts';
 
 /** What a file held, and how long its two parts are. */
@@ -171,7 +182,9 @@ export const openStateFile = (file: string, loaded: Loaded, log: Logger, clock: 
       turn = 1 - turn;
       const path = `${file}.${turn}.tmp`;
       attempt(() => {
-        beside = { fd: openSync(path, 'w', 0o600), path, bytes: 0 };
+        rmSync(path, { force: true });
+        const fd = openNewPrivateFile(path, ownerAbove(dirname(file)));
+        beside = { fd, path, bytes: 0 };
       });
     },
     part: (line) => {

@@ -3,7 +3,15 @@
  * defaults, GraphQL, the device protocol, FCM, ActiveSync. Two tenants live side by side throughout.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -51,9 +59,9 @@ const settings = async (more: Record<string, string> = {}) => ({
   ...more,
 });
 
-const restart = async (more?: Record<string, string>): Promise<void> => {
+const restart = async (more?: Record<string, string>, options: readonly string[] = []): Promise<void> => {
   await client?.close();
-  server = await startMuster(dataDir, await settings(more));
+  server = await startMuster(dataDir, await settings(more), options);
   client = openClient(server.url);
 };
 
@@ -203,15 +211,16 @@ test('a device enrols, complies, is woken, works, falls, is refused, and is seen
   }
 });
 
+const accessLogs = join(dataDir, 'access-logs');
+
 /** The proxy of the test before, with its registration, as part of the server. */
-const internalProxy = async (): Promise<Record<string, string>> => {
+const internalProxy = async (): Promise<[Record<string, string>, string[]]> => {
   const feedPort = String(await freePort());
   const file = join(dataDir, 'internal.json');
   const config = JSON.parse(readFileSync(join(dataDir, 'proxy.json'), 'utf8')) as object;
-  writeFileSync(file, JSON.stringify({ ...config, serverUrl: `https://127.0.0.1:${feedPort}` }), {
-    mode: 0o600,
-  });
-  return { MUSTER_PROXY_FEED_PORT: feedPort, MUSTER_INTERNAL_PROXY_CONFIG: file };
+  const own = { serverUrl: `https://127.0.0.1:${feedPort}`, log: { file: join(accessLogs, 'access') } };
+  writeFileSync(file, JSON.stringify({ ...config, ...own }), { mode: 0o600 });
+  return [{ MUSTER_PROXY_FEED_PORT: feedPort }, ['--proxy-config', file]];
 };
 
 const answers = async (admin: Admin): Promise<unknown> =>
@@ -234,7 +243,7 @@ test('without its read models, a start gives the same GraphQL answers from the l
   await sql`drop schema read cascade`;
   await sql.end();
   await server.stop();
-  await restart(await internalProxy());
+  await restart(...(await internalProxy()));
   const again = (admin: Admin): Admin => ({ ...admin, client });
   const ready = async () => ((await fetch(`${server.url}/readyz`)).status === 200 ? true : undefined);
   await eventually(ready);
@@ -256,6 +265,12 @@ test('the proxy inside the server is the proxy: the same registration, rules and
     return found?.internal ? found : undefined;
   });
   assert.deepEqual([state.advice, state.devices], [null, 1]);
+  // As a rotation of logs does it.
+  const [name = ''] = readdirSync(accessLogs);
+  renameSync(join(accessLogs, name), join(accessLogs, 'away'));
+  server.process.kill('SIGHUP');
+  await eventually(async () => (existsSync(join(accessLogs, name)) ? true : undefined));
+  assert.equal((await ask(easDeviceId)).rule, 'verdict');
 });
 
 test('a second server on the same data folder is refused, and replay tells the story from the log', async () => {

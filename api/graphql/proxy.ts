@@ -38,7 +38,7 @@ builder.node(EasProxy, {
     verifiesServer: t.exposeBoolean('verifiesServer', {
       nullable: true,
       description:
-        'False: it was told to take any server for the real one (allowAnyServerCertificate). Null: it never came.',
+        'False: when it last came, it was told to take any server for the real one (allowAnyServerCertificate). Null: it never came.',
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime' }),
     state: t.field({
@@ -99,9 +99,6 @@ const ProxyStateType = builder
         type: 'DateTime',
         nullable: true,
         description: 'Of its listener. Null: it speaks no TLS itself.',
-      }),
-      allowsAnyServerCertificate: t.exposeBoolean('allowsAnyServerCertificate', {
-        description: 'Whether it takes the server’s certificate unchecked.',
       }),
     }),
   });

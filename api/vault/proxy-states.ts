@@ -28,7 +28,6 @@ export const proxyState = z.object({
   heldRequests: count,
   denials: count,
   certificateExpiresAt: time.nullable(),
-  allowsAnyServerCertificate: z.boolean(),
 });
 export type ProxyStateReport = z.infer<typeof proxyState>;
 

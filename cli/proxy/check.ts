@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
+import { isoTime } from '../../platform/clock.ts';
 import { proxySettings, readConfig } from '../../platform/config.ts';
 import { MusterError } from '../../platform/errors.ts';
 import { isLoopback } from '../../platform/listening.ts';
@@ -17,6 +18,7 @@ import { loadCertificate, readNamed } from '../../proxy/certificate.ts';
 import { openClientCertificates } from '../../proxy/client-certificates.ts';
 import type { InstanceConfig, ProxyConfig } from '../../proxy/config.ts';
 import { permissionAdvice, readProxyConfig } from '../../proxy/config-file.ts';
+import { readListDates } from '../../proxy/crl.ts';
 import { easPath } from '../../proxy/eas.ts';
 import { identityFiles, readIdentity } from '../../proxy/identity.ts';
 import { instanceDir } from '../../proxy/instance.ts';
@@ -35,6 +37,9 @@ export interface Finding {
 
 const answerMs = 10_000;
 const warnDays = 30;
+/** Lists are made anew every few days or weeks, so that one which ends sooner than this is usually late. */
+const warnListDays = 7;
+const dayMs = 86_400_000;
 
 const reasonOf = (error: unknown): string => {
   const { code, message, cause } = error as NodeJS.ErrnoException;
@@ -305,15 +310,49 @@ const checkCertificate = async (
   }
 };
 
-const checkClientCertificates = ({ clientCertificates }: InstanceConfig, at: string): Finding[] => {
+const checkClientCertificates = (
+  { clientCertificates }: InstanceConfig,
+  at: string,
+  now: Date,
+): Finding[] => {
   if (clientCertificates === undefined) return [];
   const setting = `${at}.clientCertificates`;
+  const { crlFile } = clientCertificates;
   try {
     openClientCertificates(clientCertificates, setting);
-    return [ok(setting, 'CA and revocation list can be read')];
+    return crlFile === undefined
+      ? [ok(setting, 'the CA can be read')]
+      : [
+          ok(setting, 'CA and revocation list can be read'),
+          checkRevocationLists(crlFile, `${setting}.crlFile`, now.getTime()),
+        ];
   } catch (error) {
     return [fail(setting, reasonOf(error), 'Look at the files.')];
   }
+};
+
+/** The list of the file that ends first; OpenSSL takes none of them before its first or after its last moment. */
+const checkRevocationLists = (file: string, setting: string, now: number): Finding => {
+  const lists = readListDates(readNamed(file, setting).toString('latin1'));
+  if (lists === undefined)
+    return fail(setting, 'the dates of a revocation list cannot be read', 'Get a newer list of the CA.');
+  const refuses = 'devices of its CA are refused';
+  const early = lists.find(({ thisUpdate }) => thisUpdate > now);
+  if (early !== undefined)
+    return warn(
+      setting,
+      `a revocation list counts from ${isoTime(early.thisUpdate)} only: until then ${refuses}`,
+      'Look at the clock of this machine.',
+    );
+  const ends = lists.flatMap(({ nextUpdate }) => (nextUpdate === null ? [] : [nextUpdate]));
+  if (ends.length === 0) return ok(setting, 'the revocation list does not expire');
+  const end = Math.min(...ends);
+  const days = Math.floor((end - now) / dayMs);
+  if (end < now)
+    return warn(setting, `a revocation list expired at ${isoTime(end)}: ${refuses}`, 'Get a newer one.');
+  return days < warnListDays
+    ? warn(setting, `a revocation list expires in ${days} days: then ${refuses}`, 'Get a newer one.')
+    : ok(setting, `good for ${days} days`);
 };
 
 /** Looks at everything that a configuration names. Nothing is sent to the mail server but an OPTIONS without a password. */
@@ -330,7 +369,7 @@ export const checkProxy = async (config: ProxyConfig, now = new Date()): Promise
     findings.push(
       await checkPort(`${at}.listenPort`, { host: listenHost, port: listenPort }, isOwn),
       await checkCertificate(config, instance, at, now),
-      ...checkClientCertificates(instance, at),
+      ...checkClientCertificates(instance, at, now),
       await checkServer(config, instance, at),
       await checkBackend(instance, at),
     );

@@ -2,16 +2,17 @@
  * `muster proxy init`: from answers on a terminal, or from options, to a configuration file, the identities of its
  * instances, a check of all of it, and what to do next. Called by ../proxy.ts.
  */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { proxySettings, readConfig } from '../../platform/config.ts';
 import { MusterError } from '../../platform/errors.ts';
-import { writePrivateFile } from '../../platform/private-file.ts';
+import { createPrivateFile, writePrivateFile } from '../../platform/private-file.ts';
 import { parseProxyConfig } from '../../proxy/config.ts';
 import { readProxyConfig, readSettings } from '../../proxy/config-file.ts';
 import { identityFiles, makeIdentity } from '../../proxy/identity.ts';
 import { instanceDir } from '../../proxy/instance.ts';
+import { ownerOf } from '../../proxy/state-owner.ts';
 import { checkProxy, showFindings } from './check.ts';
 import { type GivenSettings, type GivenTls, type GivenTrust, settingsText } from './settings-text.ts';
 import { askSettings, type Known } from './wizard.ts';
@@ -149,10 +150,9 @@ const writeSettings = async (file: string, options: Options): Promise<void> => {
       : completed(known, stateDir);
   const text = settingsText(settings);
   // What would be refused at the start is refused now, and nothing is written.
-  parseProxyConfig(readSettings(text, file));
+  const owner = ownerOf(parseProxyConfig(readSettings(text, file)).stateDir);
   try {
-    if (options.force) writePrivateFile(file, text);
-    else writeFileSync(file, text, { mode: 0o600, flag: 'wx' });
+    (options.force ? writePrivateFile : createPrivateFile)(file, text, owner);
   } catch (cause) {
     throw new MusterError('config-invalid', `${file} cannot be written`, { cause });
   }

@@ -44,7 +44,11 @@ const feedOf = () => stage.api.proxyFeed as FeedInfo;
 /** An instance of the real proxy's feed: its table, and how to end it; `known` is what an earlier one left. */
 const follow = async (
   identity: KeyPairPem,
-  { known = nothingKnown(), server = feedOf() }: { known?: KnownVerdicts; server?: FeedInfo } = {},
+  {
+    known = nothingKnown(),
+    server = feedOf(),
+    verifiesServer = true,
+  }: { known?: KnownVerdicts; server?: FeedInfo; verifiesServer?: boolean } = {},
 ) => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-feed-'));
   const events = new EventEmitter();
@@ -59,7 +63,7 @@ const follow = async (
     clock: Date.now,
     log: recorded.log,
     serverUrl: new URL(server.url),
-    verifiesServer: true,
+    verifiesServer,
     wantsSnapshot: () => false,
     journal: {
       begin: () => {
@@ -249,6 +253,33 @@ test('the revocation itself cuts the feed: on a server that looks at registratio
     await server.stop();
     await waiter.close();
   }
+});
+
+test('a tenant sees which of its proxies take anybody for the server, as each last came', async () => {
+  const identity = makeProxyIdentity();
+  const input = { name: 'Trusting', certificatePem: identity.certificate };
+  const asked = 'proxy { id verifiesServer }';
+  const { proxy } = await acme.client.mutate('registerProxy', input, 'ProxyPayload', asked);
+  assert.equal(proxy.verifiesServer, null);
+  const seen = [];
+  for (const verifiesServer of [false, true]) {
+    const feed = await follow(identity, { verifiesServer });
+    try {
+      await feed.until(() => feed.known.position !== null);
+      // What a mutation answers is behind what the proxy said in the log.
+      const name = `Trusting ${verifiesServer}`;
+      const renamed = await acme.client.mutate(
+        'renameProxy',
+        { proxyId: proxy.id, name },
+        'ProxyPayload',
+        asked,
+      );
+      seen.push(renamed.proxy.verifiesServer);
+    } finally {
+      await feed.close();
+    }
+  }
+  assert.deepEqual(seen, [false, true]);
 });
 
 test('what is no certificate is no registration', async () => {

@@ -57,7 +57,7 @@ const statesOf = async (tenant: TenantStage): Promise<Json[]> =>
   (
     await tenant.client.query(
       `{ proxies { nodes { name state { version position lagSeconds devices denials heldRequests connected stale
-         contactLost allowsAnyServerCertificate certificateExpiresAt } } } }`,
+         contactLost certificateExpiresAt } } } }`,
     )
   ).proxies.nodes.map((proxy: Json) => proxy.state);
 
@@ -70,12 +70,30 @@ const deniedOf = async (tenant: TenantStage): Promise<Json[]> => {
 
 test('a tenant sees how its own proxies are, and nobody else’s', async () => {
   assert.deepEqual(await statesOf(acme), [null]);
-  assert.equal(await send({ reportId: randomUUID(), state, denials: [], others: 0 }), 204);
+  // What other versions of the proxy say besides is left out.
+  const more = { ...state, allowsAnyServerCertificate: true };
+  assert.equal(await send({ reportId: randomUUID(), state: more, denials: [], others: 0 }), 204);
   const [{ lagSeconds, ...seen }] = await statesOf(acme);
   const { startedAt: _, lagSeconds: lag, ...told } = state;
   assert.deepEqual(seen, { ...told, contactLost: false });
   assert.ok(lagSeconds >= lag);
   assert.deepEqual(await statesOf(other), [null]);
+});
+
+test('a proxy inside the server is advised to leave it once it has more devices than that is meant for', async () => {
+  const told = async (internal: boolean, devices: number) => {
+    const report = { reportId: randomUUID(), state: { ...state, internal, devices }, denials: [], others: 0 };
+    assert.equal(await send(report), 204);
+    const { proxies } = await acme.client.query('{ proxies { nodes { state { internal advice } } } }');
+    return proxies.nodes[0].state;
+  };
+  const asked: readonly (readonly [boolean, number])[] = [
+    [false, 501],
+    [true, 500],
+  ];
+  for (const [internal, devices] of asked)
+    assert.deepEqual(await told(internal, devices), { internal, advice: null });
+  assert.match((await told(true, 501)).advice, /^501 devices .* run muster proxy on a machine of its own/);
 });
 
 test('refusals become events once, however often the report comes; what the log cannot take is counted', async () => {

@@ -150,7 +150,6 @@ export const proxyReport = () => {
       heldRequests: 2,
       denials: 5,
       certificateExpiresAt: time,
-      allowsAnyServerCertificate: true,
     },
     denials: [] as object[],
     others: 0,

@@ -9,13 +9,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type BackEnd, type BackEndSettings, startBackEnd } from '../support/active-sync/back-end.ts';
+import { onlyStatus } from '../support/active-sync/call.ts';
 import { type Answer, type Client, type ClientSettings, openClient } from '../support/active-sync/client.ts';
-import type { Mail } from '../support/active-sync/mailbox.ts';
+import type { Mail, Partnership } from '../support/active-sync/mailbox.ts';
 import { type Form, readLine, writeLine } from '../support/active-sync/query.ts';
 import { all, decode, digest, find, text } from '../support/active-sync/read-wbxml.ts';
-import { element, encode, encodedLength, type Opaque } from '../support/active-sync/wbxml.ts';
+import { type Element, element, encode, encodedLength, type Opaque } from '../support/active-sync/wbxml.ts';
 import { makeCertificate } from './own-certificate.ts';
-import { healthy, openFeed, openProxy, verdictLine } from './stage.ts';
+import { basic, healthy, openFeed, openProxy, verdictLine } from './stage.ts';
 
 const forms: readonly Form[] = ['plain', 'base64'];
 const deviceId = '796ACD8C00010203A4A5A6A7A8A9AAAB';
@@ -250,6 +251,99 @@ test('what the mail server refuses is told as it is, and the phone acts on it', 
   partnership.wipe = 'requested';
   assert.equal(text((await phone.folderSync()).body, 'Status'), '140');
   assert.equal(partnership.wipe, 'acknowledged');
+});
+
+/** What makes the mail server ask for Provision, by the status that it then answers. */
+const spoiled: Readonly<Record<string, (partnership: Partnership) => void>> = {
+  // DeviceNotProvisioned: it has forgotten the device's policy.
+  142: (partnership) => {
+    partnership.policyKey = 0;
+  },
+  // PolicyRefresh.
+  143: (partnership) => {
+    partnership.isPolicyOld = true;
+  },
+  // InvalidPolicyKey.
+  144: (partnership) => {
+    partnership.policyKey += 1;
+  },
+};
+
+const asking: readonly (readonly [command: string, root: Element])[] = [
+  ['FolderSync', element('FolderHierarchy:FolderSync', element('FolderHierarchy:SyncKey', '0'))],
+  ['Sync', element('AirSync:Sync')],
+  ['Ping', element('Ping:Ping')],
+];
+
+/** An answer as it is on the wire; the request has `policyKey` and is alice's. */
+const wireOf = async (
+  origin: string,
+  form: Form,
+  line: { readonly command: string; readonly version: string; readonly policyKey: number },
+  root: Element,
+) => {
+  const { target, headers } = writeLine(form, { user: 'alice', deviceId, deviceType: 'iPhone', ...line });
+  const response = await fetch(new URL(target, origin), {
+    method: 'POST',
+    headers: { ...headers, authorization: basic('alice'), 'content-type': 'application/vnd.ms-sync.wbxml' },
+    body: Buffer.from(await hex(encode(root)), 'hex'),
+  });
+  const { status } = response;
+  const [type, reason] = ['content-type', 'x-muster-reason'].map((name) => response.headers.get(name));
+  return { status, type, reason, body: Buffer.from(await response.arrayBuffer()).toString('hex') };
+};
+
+test('a mail server that wants Provision is heard as it says it: 142, 143 and 144 in a body, 449 before 14.0', async (t) => {
+  const { backEnd, url } = await openStage(t);
+  const phone = phoneOf(t, { url });
+  for (const [status, spoil] of Object.entries(spoiled)) {
+    await phone.provision();
+    const partnership = backEnd.mailbox('alice').partnerships.get(deviceId);
+    assert.ok(partnership);
+    const { policyKey } = partnership;
+    spoil(partnership);
+    for (const [form, [command, root]] of forms.flatMap((form) =>
+      asking.map((one) => [form, one] as const),
+    )) {
+      const said = async (version: string) => {
+        const line = { command, version, policyKey };
+        const direct = await wireOf(backEnd.url, form, line, root);
+        assert.deepEqual(await wireOf(url, form, line, root), direct);
+        return direct;
+      };
+      const document = await hex(encode(onlyStatus(command, Number(status))));
+      const type = 'application/vnd.ms-sync.wbxml';
+      for (const version of ['14.0', '16.1'])
+        assert.deepEqual(await said(version), { status: 200, type, reason: null, body: document });
+      assert.deepEqual(await said('12.1'), { status: 449, type: null, reason: null, body: '' });
+    }
+  }
+});
+
+test('a phone that is told to provision does so through the proxy, and its new key counts', async (t) => {
+  const { backEnd, url } = await openStage(t);
+  for (const spoil of Object.values(spoiled))
+    for (const form of forms)
+      for (const version of ['12.1', '14.1']) {
+        const phone = phoneOf(t, { url, form, version });
+        await phone.provision();
+        const partnership = backEnd.mailbox('alice').partnerships.get(deviceId);
+        assert.ok(partnership);
+        const old = partnership.policyKey;
+        spoil(partnership);
+        const from = backEnd.received.length;
+        const { status, body } = await phone.folderSync();
+        assert.deepEqual([status, text(body, 'Status')], [200, '1']);
+        const received = backEnd.received.slice(from);
+        assert.deepEqual(
+          received.map(({ command }) => command),
+          ['FolderSync', 'Provision', 'Provision', 'FolderSync'],
+        );
+        assert.deepEqual(
+          [received[0]?.policyKey, received[3]?.policyKey, received[3]?.policyKey === old],
+          [old, partnership.policyKey, false],
+        );
+      }
 });
 
 test('451 leads the phone to the proxy, not to the server that it names', async (t) => {

@@ -40,8 +40,8 @@ export const openAuthority = (dir: string, name: string) => {
     );
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
   };
-  /** Writes a list of these to `crlFile`. */
-  const revoke = (revoked: readonly ClientPair[]): void => {
+  /** Writes a list of these to `crlFile`; `dates` are openssl's options, 30 days from now when not given. */
+  const revoke = (revoked: readonly ClientPair[], dates: readonly string[] = ['-crldays', '30']): void => {
     const [database, config] = [at('index'), at('conf')];
     const rows = revoked.map(
       ({ cert }) =>
@@ -51,7 +51,7 @@ export const openAuthority = (dir: string, name: string) => {
     writeFileSync(config, `[ca]\ndefault_ca=own\n[own]\ndatabase=${database}\ndefault_md=sha256\n`);
     openssl(
       ...['ca', '-gencrl', '-config', config, '-cert', caFile, '-keyfile', caKey],
-      ...['-crldays', '30', '-out', crlFile],
+      ...[...dates, '-out', crlFile],
     );
   };
   return { caFile, crlFile, issue, revoke };

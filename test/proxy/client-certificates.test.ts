@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MusterError } from '../../platform/errors.ts';
 import { openClientCertificates } from '../../proxy/client-certificates.ts';
+import { readListDates } from '../../proxy/crl.ts';
 import { type ClientPair, openAuthority } from './authority.ts';
 import { basic, folder, healthy, openFeed, openMailServer, openProxy, syncTarget } from './stage.ts';
 
@@ -168,6 +169,37 @@ test('with bindDevice the certificate names the device or the user of the reques
   assert.equal(explained(authority.issue('/CN=alice').cert)?.rule, 'verdict');
   assert.match(explained(authority.issue('/CN=bob').cert)?.reason ?? '', /names neither/);
   assert.match(explained('none')?.reason ?? '', /cannot be read/);
+});
+
+test('the dates of lists are read in both forms that a list may have, and one that says no end has none', (t) => {
+  const { crlFile, revoke } = openAuthority(folder(t), 'devices');
+  const listed = (...dates: string[]) => {
+    revoke([], dates);
+    return readFileSync(crlFile, 'utf8');
+  };
+  const long = ['-crl_lastupdate', '491231235959Z', '-crl_nextupdate', '20500203040506Z'];
+  const short = ['-crl_lastupdate', '20260102030405Z', '-crl_nextupdate', '260203040506Z'];
+  assert.deepEqual(readListDates(listed(...long) + listed(...short)), [
+    { thisUpdate: Date.UTC(2049, 11, 31, 23, 59, 59), nextUpdate: Date.UTC(2050, 1, 3, 4, 5, 6) },
+    { thisUpdate: Date.UTC(2026, 0, 2, 3, 4, 5), nextUpdate: Date.UTC(2026, 1, 3, 4, 5, 6) },
+  ]);
+  const der = (tag: number, ...content: Buffer[]): Buffer => {
+    const whole = Buffer.concat(content);
+    return Buffer.concat([Buffer.from([tag, whole.length]), whole]);
+  };
+  /** Of version 1, with no signature, which nobody looks at here. */
+  const madeOf = (...times: string[]) => {
+    const fields = [der(0x30), der(0x30), ...times.map((time) => der(0x17, Buffer.from(time)))];
+    const list = der(0x30, der(0x30, ...fields, der(0x30)));
+    return `-----BEGIN X509 CRL-----\n${list.toString('base64')}\n-----END X509 CRL-----\n`;
+  };
+  assert.deepEqual(readListDates(madeOf('500102030405Z')), [
+    { thisUpdate: Date.UTC(1950, 0, 2, 3, 4, 5), nextUpdate: null },
+  ]);
+  for (const wrong of ['2601020304Z', '260102030405+0100', '261302030405Z', ''])
+    assert.equal(readListDates(madeOf('260102030405Z', wrong)), undefined, wrong);
+  assert.equal(readListDates(madeOf()), undefined);
+  assert.equal(readListDates('no list'), undefined);
 });
 
 test('files that are no CA and no list are named at the start', (t) => {

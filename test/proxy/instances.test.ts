@@ -1,6 +1,6 @@
 /** Several instances in one process: each with its own mail server, verdicts and end. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { chownSync, lstatSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { makeIdentity, readIdentity } from '../../proxy/identity.ts';
@@ -12,6 +12,7 @@ import {
   openFeed,
   openMailServer,
   openProxyOf,
+  openStage,
   post,
   syncTarget,
   verdictLine,
@@ -97,4 +98,21 @@ test('log, metrics, readiness and explanations name the instance, and each repor
   ]);
   const withDenials = feed.stage.reports.filter((report) => report.denials.length > 0);
   assert.ok(withDenials.every((report) => report.certificate === ofBlue));
+});
+
+test('what a proxy writes that root runs belongs to the owner of stateDir, past links that were left there', {
+  skip: process.getuid?.() === 0 ? false : 'needs root to give files to somebody else',
+}, async (t) => {
+  const [stateDir, secret] = [folder(t), join(folder(t), 'secret')];
+  const mail = instanceDir({ stateDir }, 'mail');
+  chownSync(stateDir, 65_534, 65_534);
+  makeIdentity(mail, 'mail', new Date());
+  writeFileSync(secret, 'root’s');
+  for (const name of ['verdicts.0.tmp', 'verdicts.1.tmp', 'server.key.pub.new'])
+    symlinkSync(secret, join(mail, name));
+  const { proxy } = await openStage(t, undefined, { stateDir });
+  await proxy.stop();
+  assert.deepEqual([readFileSync(secret, 'utf8'), lstatSync(secret).uid], ['root’s', 0]);
+  for (const name of ['', 'identity.crt', 'identity.key', 'server.key.pub', 'verdicts'])
+    assert.equal(lstatSync(join(mail, name)).uid, 65_534, name);
 });

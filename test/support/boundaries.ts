@@ -73,16 +73,19 @@ const rules: IForbiddenRuleType[] = [
   ),
 ];
 
-/** Result of one check: how many modules were seen and what broke a rule. */
+/** What is read as a module: an entry point may have to run before anything compiles TypeScript. */
+const isModule = (path: string): boolean => /\.(ts|mjs)$/.test(path);
+
+/** Result of one check: how many modules there are, which of them were not seen, and what broke a rule. */
 export const checkBoundaries = async (): Promise<{
-  modules: number;
   expected: number;
+  unseen: string[];
   violations: string[];
 }> => {
   const sources = layers.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-      .filter((path) => path.endsWith('.ts'))
-      .map((path) => join(folder, path)),
+      .filter(isModule)
+      .map((path) => `${folder}/${path.replaceAll('\\', '/')}`),
   );
   const result = await cruise([...layers], {
     baseDir: root,
@@ -93,20 +96,20 @@ export const checkBoundaries = async (): Promise<{
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
   });
   const output = result.output as ICruiseResult;
-  const seen = output.modules.filter(
-    (module) => above(layers) && new RegExp(above(layers)).test(module.source),
-  );
+  // By name: a number is also reached when one is missing and another, that nobody expected, is there.
+  const seen = new Set(output.modules.map(({ source }) => source));
   return {
-    modules: seen.length,
     expected: sources.length,
+    unseen: sources.filter((source) => !seen.has(source)),
     violations: output.summary.violations.map((v) => `${v.rule.name}: ${v.from} -> ${v.to}`),
   };
 };
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { modules, expected, violations } = await checkBoundaries();
+  const { expected, unseen, violations } = await checkBoundaries();
   for (const violation of violations) console.error(violation);
-  const blind = modules < expected || expected < 20;
-  console.log(`${modules} of ${expected} modules checked, ${violations.length} violations`);
+  for (const source of unseen) console.error(`${source} was not looked at`);
+  const blind = unseen.length > 0 || expected < 20;
+  console.log(`${expected - unseen.length} of ${expected} modules checked, ${violations.length} violations`);
   process.exit(blind || violations.length > 0 ? 1 : 0);
 }

@@ -86,12 +86,17 @@ export interface MusterServer extends Command {
   readonly password: string | undefined;
 }
 
-/** Starts `muster serve` in a data folder. */
+/** Starts `muster serve` in a data folder; `options` are those of its command line. */
 export const startMuster = async (
   dataDir: string,
   environment: Record<string, string> = {},
+  options: readonly string[] = [],
 ): Promise<MusterServer> => {
-  const command = startCommand(['serve'], { MUSTER_DATA_DIR: dataDir, MUSTER_PORT: '0', ...environment });
+  const command = startCommand(['serve', ...options], {
+    MUSTER_DATA_DIR: dataDir,
+    MUSTER_PORT: '0',
+    ...environment,
+  });
   const [, url] = await command.line(/^Muster serves (\S+)/);
   const password = /^ {4}(\S+)$/m.exec(command.output())?.[1];
   return { ...command, url: url as string, password };

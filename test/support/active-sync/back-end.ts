@@ -180,14 +180,18 @@ const run = async (
   return command({ line, body, mailbox, partnership, waiting, signal, newPolicyKey });
 };
 
-/** MS-ASCMD 2.2.2: 140 the device must let itself be wiped, 142 it has no policy yet, 144 its key is not the one it has. */
+/**
+ * MS-ASCMD 2.2.2: 140 the device must let itself be wiped, 142 it has no policy yet, 143 the policy has changed, 144 its
+ * key is not the one it has.
+ */
 const policyStatus = (
   given: number,
-  { policyKey, wipe }: ReturnType<typeof partnershipOf>,
+  { policyKey, isPolicyOld, wipe }: ReturnType<typeof partnershipOf>,
 ): number | null => {
   if (wipe === 'requested') return 140;
   if (given === 0 || policyKey === 0) return 142;
-  return given === policyKey ? null : 144;
+  if (given !== policyKey) return 144;
+  return isPolicyOld ? 143 : null;
 };
 
 const send = async (res: ServerResponse, reply: Reply): Promise<void> => {

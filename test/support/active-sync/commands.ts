@@ -40,6 +40,7 @@ const acknowledge = (call: Call, key: number, status: string): Element => {
   if (key !== partnership.offeredKey || key === 0) return policyAnswer(5);
   if (status !== '1') return policyAnswer(1);
   partnership.offeredKey = 0;
+  partnership.isPolicyOld = false;
   partnership.policyKey = newPolicyKey();
   return policyAnswer(1, keyElement(partnership.policyKey));
 };

@@ -45,6 +45,8 @@ export interface Partnership {
   policyKey: number;
   /** The key that it was offered. */
   offeredKey: number;
+  /** Whether the policy has changed since it was acknowledged. */
+  isPolicyOld: boolean;
   wipe: 'none' | 'requested' | 'acknowledged';
   folderKey: number;
   readonly folders: Map<string, SyncState>;
@@ -90,6 +92,7 @@ export const partnershipOf = ({ partnerships }: Mailbox, deviceId: string): Part
   const begun: Partnership = {
     policyKey: 0,
     offeredKey: 0,
+    isPolicyOld: false,
     wipe: 'none',
     folderKey: 0,
     folders: new Map(),
