@@ -107,10 +107,14 @@ export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: Lis
         parts.observe(entryOf(parts, client, 'balancer', problem, null, bytesIn)),
     });
   const sockets = socketsOf(server);
-  const sweep = setInterval(() => {
-    const now = performance.now();
-    for (const connection of connections) connection.sweep(now);
-  }, timing.checkMs);
+  let sweep: NodeJS.Timeout | undefined;
+  server.once('listening', () => {
+    sweep = setInterval(() => {
+      const now = performance.now();
+      for (const connection of connections) connection.sweep(now);
+    }, timing.checkMs);
+  });
+  server.once('close', () => clearInterval(sweep));
   const drain = async (graceMs: number, onSweep: () => void): Promise<void> => {
     isEnding = true;
     const closed = close(server);
@@ -127,7 +131,6 @@ export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: Lis
     await closed;
     clearTimeout(cut);
     clearInterval(again);
-    clearInterval(sweep);
   };
   return { server, drain };
 };
