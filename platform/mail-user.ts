@@ -19,6 +19,11 @@ export const bareName = (user: string): string => user.slice(user.lastIndexOf('\
  */
 export const isSameUser = (user: string, email: string): boolean => {
   const bare = bareName(user);
-  const address = email.normalize('NFC').trim().toLowerCase();
-  return bare.includes('@') ? bare === address : bare === localPart(address) && bare !== '';
+  // As it is in nearly every case: asked for each request to the mail server, more than once.
+  return isNamedBy(bare, email) || isNamedBy(bare, email.normalize('NFC').trim().toLowerCase());
+};
+
+const isNamedBy = (bare: string, address: string): boolean => {
+  if (bare.includes('@')) return bare === address;
+  return bare !== '' && bare === localPart(address);
 };

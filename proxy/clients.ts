@@ -21,6 +21,9 @@ export const fitsPattern = (text: string, pattern: string): boolean => {
   return lower.length - last.length >= at && lower.endsWith(last);
 };
 
+const fitsOneOf = (userAgent: string | undefined, patterns: readonly string[]): boolean =>
+  userAgent !== undefined && patterns.some((pattern) => fitsPattern(userAgent, pattern));
+
 /** Why this mail app is not let through, null when it is. */
 export const clientProblem = (
   userAgent: string | undefined,
@@ -30,9 +33,8 @@ export const clientProblem = (
     containerUserAgents,
   }: Pick<InstanceConfig, 'mailClients' | 'containerOnly' | 'containerUserAgents'>,
 ): string | null => {
-  const isOneOf = (patterns: readonly string[]) =>
-    userAgent !== undefined && patterns.some((pattern) => fitsPattern(userAgent, pattern));
-  if (containerOnly && !isOneOf(containerUserAgents)) return "only the container's mail app is let through";
-  if (mailClients !== 'all' && !isOneOf(mailClients)) return 'this mail app is not let through';
+  if (containerOnly && !fitsOneOf(userAgent, containerUserAgents))
+    return "only the container's mail app is let through";
+  if (mailClients !== 'all' && !fitsOneOf(userAgent, mailClients)) return 'this mail app is not let through';
   return null;
 };

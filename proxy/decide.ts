@@ -9,7 +9,7 @@ import { rules } from './rules/index.ts';
 export const decide = (question: Question): Decision => {
   for (const rule of rules[question.space]) {
     const opinion = rule.judge(question);
-    if (opinion !== null) return { ...opinion, rule: rule.name };
+    if (opinion !== null) return { allow: opinion.allow, rule: rule.name, reason: opinion.reason };
   }
   return { allow: false, rule: 'default', reason: 'no rule allows this' };
 };

@@ -37,7 +37,7 @@ export interface Unreadable {
 /** The canonical spelling of an EAS device id: ids are compared without case (both sides, feed and request). */
 export const canonicalEasId = (id: string): string => id.trim().toUpperCase();
 
-/** Parameters that are forwarded, by lower-case name; any other well-formed name is dropped. MS-ASHTTP 2.2.1.1.1.2. */
+/** Parameters that are forwarded, as spelt here and in lower case; any other well-formed name is dropped. MS-ASHTTP 2.2.1.1.1.2. */
 const parameterNames = new Map(
   [
     'Cmd',
@@ -50,7 +50,7 @@ const parameterNames = new Map(
     'LongId',
     'Occurrence',
     'SaveInSent',
-  ].map((name) => [name.toLowerCase(), name]),
+  ].flatMap((name) => [[name, name] as const, [name.toLowerCase(), name] as const]),
 );
 
 const unreadable = (problem: string): Unreadable => ({ unreadable: 'query', problem });
@@ -117,9 +117,11 @@ const readPlainQuery = (method: string, query: string): EasRequest | Unreadable 
   for (const part of query.split('&')) {
     const equals = part.indexOf('=');
     const name = part.slice(0, Math.max(equals, 0));
-    if (!/^[A-Za-z]+$/.test(name)) return unreadable('a parameter name is empty, encoded or malformed');
-    const known = parameterNames.get(name.toLowerCase());
-    if (known === undefined) continue;
+    const known = parameterNames.get(name) ?? parameterNames.get(name.toLowerCase());
+    if (known === undefined) {
+      if (!/^[A-Za-z]+$/.test(name)) return unreadable('a parameter name is empty, encoded or malformed');
+      continue;
+    }
     if (values.has(known)) return unreadable(`${known} is given twice`);
     const value = part.slice(equals + 1);
     if (!isPlainValue(value)) return unreadable(`${known} is badly encoded`);
@@ -129,7 +131,9 @@ const readPlainQuery = (method: string, query: string): EasRequest | Unreadable 
 };
 
 /** True when decoding changes nothing that matters: whole triplets, and no control byte, '&', '?' or '#' hidden in one. */
-const isPlainValue = (value: string): boolean =>
+const isPlainValue = (value: string): boolean => !value.includes('%') || isPlainlyEncoded(value);
+
+const isPlainlyEncoded = (value: string): boolean =>
   !/%(?![0-9A-Fa-f]{2})/.test(value) && !/%(?:[01][0-9A-Fa-f]|7[Ff]|26|3[Ff]|23)/.test(value);
 
 const readPlainOptions = (values: Map<string, string>): EasRequest | Unreadable => {
@@ -161,11 +165,18 @@ const plainRequest = (
   aliases: [],
   deviceType: values.get('DeviceType') ?? null,
   queryUser: values.has('User') ? decodeText(values.get('User') as string) : null,
-  query: [...values].map(([name, value]) => `${name}=${value}`).join('&'),
+  query: queryOf(values),
 });
+
+const queryOf = (values: ReadonlyMap<string, string>): string => {
+  let query = '';
+  for (const [name, value] of values) query += `${query === '' ? '' : '&'}${name}=${value}`;
+  return query;
+};
 
 /** Percent-decoding for the log; what is not UTF-8 stays as sent. */
 const decodeText = (value: string): string => {
+  if (!value.includes('%')) return value;
   try {
     return decodeURIComponent(value);
   } catch {

@@ -27,7 +27,7 @@ import {
 /** A request on its way. */
 export interface Forwarding {
   /** Ends the request to the mail server at once and leaves the client's answer to the caller. */
-  readonly abort: () => void;
+  abort(): void;
 }
 
 /**
@@ -41,13 +41,7 @@ export const forward = (
   publicUrl: URL,
   done: (fault: string | null) => void,
 ): Forwarding => {
-  let isDone = false;
   let fault: string | null = null;
-  const settle = (): void => {
-    if (isDone) return;
-    isDone = true;
-    done(fault);
-  };
   const sending = upstream.send(rebuilt, {
     head({ status, fields }, sizeBytes) {
       beginAnswer(exchange, status, responseHeaders(status, fields, publicUrl), sizeBytes);
@@ -76,7 +70,7 @@ export const forward = (
     // After a complete answer this ends what is left of a request that was answered before it was sent.
     abort(sending);
     if (!isAnswered) fault ??= exchange.isBroken ? 'the body is malformed' : 'the client left';
-    settle();
+    done(fault);
   };
   if (!Buffer.isBuffer(rebuilt.body) && rebuilt.body.kind !== 'none')
     takeBody(exchange, {
@@ -88,11 +82,12 @@ export const forward = (
       },
     });
   return {
-    abort: () => {
+    abort() {
       abort(sending);
+      if (exchange.onOver === null) return;
       // The caller's answer is no matter of this request any more.
       exchange.onOver = null;
-      settle();
+      done(fault);
     },
   };
 };

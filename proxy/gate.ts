@@ -4,7 +4,6 @@
  *
  * Nothing waits that need not: a request whose small body came with its head is decided and sent on at once.
  */
-import type { Socket } from 'node:net';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/log.ts';
 import type { AccessEntry } from './access-log.ts';
@@ -425,15 +424,6 @@ const refuseIt = ({ instance }: GateParts, reading: Reading, decision: Decision)
   );
 };
 
-/** Bytes that the request's connection has carried since the request before it, heads and chunk sizes included. */
-const carried = new WeakMap<Socket, { bytesIn: number; bytesOut: number }>();
-const takeCarried = (socket: Socket): { bytesIn: number; bytesOut: number } => {
-  const before = carried.get(socket);
-  const now = { bytesIn: socket.bytesRead, bytesOut: socket.bytesWritten };
-  carried.set(socket, now);
-  return { bytesIn: now.bytesIn - (before?.bytesIn ?? 0), bytesOut: now.bytesOut - (before?.bytesOut ?? 0) };
-};
-
 const logRequest = (
   { observe, instance }: GateParts,
   reading: Reading,
@@ -441,9 +431,9 @@ const logRequest = (
   fault: string | null,
 ): void => {
   const { target, credential, client, method } = reading;
-  const { socket, status, startedAt } = reading.exchange;
+  const { connection, status, startedAt } = reading.exchange;
   const request = !('request' in target) || 'unreadable' in target.request ? null : target.request;
-  const { bytesIn, bytesOut } = takeCarried(socket);
+  const { bytesIn, bytesOut } = connection.takeCarried();
   observe({
     instance: instance.name,
     client,

@@ -185,7 +185,7 @@ export const responseHeaders = (status: number, fields: Fields, publicUrl: URL):
 };
 
 const namedInAnswer = (fields: Fields): ReadonlySet<string> => {
-  let names = noNames;
+  let names: ReadonlySet<string> = noNames;
   for (let at = 0; at < fields.length; at += 3) {
     if (fields[at + 1] !== 'connection') continue;
     const more = connectionNames(fields[at + 2]);

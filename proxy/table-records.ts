@@ -95,18 +95,17 @@ export const openRecords = (): Records => {
   const placeOf = (address: number): number => ((address - 1) % unitsPerChunk) * unit;
   const bytesOf = (address: number): Buffer => (chunks[chunkOf(address)] as Chunk).bytes;
 
-  const deviceSpan = (address: number): Span => {
-    const [bytes, at] = [bytesOf(address), placeOf(address)];
-    return [bytes, at + headBytes, at + headBytes + bytes.readUInt8(at + 12)];
+  // Asked for every candidate of every look-up.
+  const spanAt = (address: number, field: 0 | 1 | 2): Span => {
+    const bytes = bytesOf(address);
+    const lengths = placeOf(address) + 12;
+    let from = lengths - 12 + headBytes;
+    for (let before = 0; before < field; before += 1) from += bytes[lengths + before] as number;
+    return [bytes, from, from + (bytes[lengths + field] as number)];
   };
-  const easSpan = (address: number): Span => {
-    const [bytes, , from] = deviceSpan(address);
-    return [bytes, from, from + bytes.readUInt8(placeOf(address) + 13)];
-  };
-  const userSpan = (address: number): Span => {
-    const [bytes, , from] = easSpan(address);
-    return [bytes, from, from + bytes.readUInt8(placeOf(address) + 14)];
-  };
+  const deviceSpan = (address: number): Span => spanAt(address, 0);
+  const easSpan = (address: number): Span => spanAt(address, 1);
+  const userSpan = (address: number): Span => spanAt(address, 2);
   const userOf = (address: number): string | null => {
     const text = textOf(userSpan(address));
     return text === null

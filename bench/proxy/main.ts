@@ -127,6 +127,7 @@ export const benchProxy = async (durationMs: number): Promise<void> => {
     });
     for (const { port } of contestants) await ask(job(port, null));
     const cpu: number[][] = [];
+    const cpuAtHalf: number[][] = [];
     const rates: number[][] = [];
     const paced: number[][] = [];
     for (let round = 0; round < rounds; round += 1) {
@@ -142,11 +143,20 @@ export const benchProxy = async (durationMs: number): Promise<void> => {
       rates.push(reached);
       const half = (reached.at(-1) as number) / 2;
       const tails: number[] = [];
-      for (const { port } of contestants) tails.push((await ask<Loaded>(job(port, half))).p99Ms);
+      const costsAtHalf: number[] = [];
+      for (const contestant of contestants) {
+        const before = cpuOf(pidOf(contestant));
+        const { count, p99Ms } = await ask<Loaded>(job(contestant.port, half));
+        costsAtHalf.push(((cpuOf(pidOf(contestant)) - before) / count) * 10_000);
+        tails.push(p99Ms);
+      }
       paced.push(tails);
+      cpuAtHalf.push(costsAtHalf);
     }
     heading('CPU seconds per 10,000 requests (target: 2.4 x nginx)');
     rows('s', contestants, cpu);
+    heading('The same at one rate for all, half of Muster’s maximum');
+    rows('s', contestants, cpuAtHalf);
     heading('Requests per second, closed loop');
     rows('/s', contestants, rates);
     heading('p99 at half of Muster’s maximum (target: 2 x nginx)');

@@ -60,6 +60,8 @@ export interface Connection {
   /** Closes it unless a request is on it. */
   readonly closeIdle: () => void;
   readonly destroy: () => void;
+  /** Bytes that it has carried since the last time this was asked: heads and chunk sizes too, TLS not. */
+  readonly takeCarried: () => { readonly bytesIn: number; readonly bytesOut: number };
 }
 
 /** Longest head (Node's own limit is smaller); beyond it 431. */
@@ -101,6 +103,8 @@ export const openConnection = (socket: Socket, host: ConnectionHost): Connection
   let exchange: Exchange | null = null;
   let isAdvancing = false;
   let isPaused = false;
+  let bytesReadBefore = 0;
+  let bytesWrittenBefore = 0;
 
   const enter = (next: Phase): void => {
     phase = next;
@@ -145,6 +149,13 @@ export const openConnection = (socket: Socket, host: ConnectionHost): Connection
       if (phase === 'idle') close(true);
     },
     destroy: () => void socket.destroy(),
+    takeCarried: () => {
+      const { bytesRead, bytesWritten } = socket;
+      const carried = { bytesIn: bytesRead - bytesReadBefore, bytesOut: bytesWritten - bytesWrittenBefore };
+      bytesReadBefore = bytesRead;
+      bytesWrittenBefore = bytesWritten;
+      return carried;
+    },
   };
 
   /** Ends it once all is written. With bytes unread the system would reset it and the client lose its answer. */

@@ -12,6 +12,7 @@ import type { ReadHeaders } from '../headers.ts';
 import { chunkEnd, chunkStart, type Decoder, lastChunk } from './body.ts';
 import type { Connection } from './connection.ts';
 import { dateLine } from './date.ts';
+import { inOnePiece } from './slab.ts';
 
 /** Who takes a body, piece by piece. */
 export interface BodySink {
@@ -171,10 +172,7 @@ export const writeAnswer = (exchange: Exchange, piece: Buffer): boolean => {
     socket.write(head, 'latin1');
     return socket.write(piece, done);
   }
-  const bytes = Buffer.allocUnsafe(head.length + piece.length);
-  bytes.write(head, 0, 'latin1');
-  piece.copy(bytes, head.length);
-  return socket.write(bytes, done);
+  return socket.write(inOnePiece(head, piece), done);
 };
 
 /** More than was announced: the client must not take the rest for another answer. */

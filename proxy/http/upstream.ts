@@ -18,7 +18,8 @@ import {
   noBody,
   openDecoder,
 } from './body.ts';
-import { endOfHead, type Fields, type ResponseHead, readResponseHead } from './head.ts';
+import { endOfHead, type Fields, type ResponseHead, readResponseHead, type Version } from './head.ts';
+import { inOnePiece } from './slab.ts';
 
 /** What is sent. */
 export interface UpstreamRequest {
@@ -203,7 +204,7 @@ const assign = (link: Link, sending: Sending, host: string): void => {
   const { method, path, fields, body } = request;
   const head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n${fields}`;
   if (Buffer.isBuffer(body)) {
-    writeWhole(link.socket, `${head}${lengthLine(method, body.length)}\r\n`, body);
+    link.socket.write(inOnePiece(`${head}${lengthLine(method, body.length)}\r\n`, body));
     sending.isSent = true;
     return;
   }
@@ -222,13 +223,6 @@ const assign = (link: Link, sending: Sending, host: string): void => {
 /** Only where a body is possible (RFC 9110 8.6). */
 const lengthLine = (method: string, sizeBytes: number): string =>
   method === 'POST' || sizeBytes > 0 ? `content-length: ${sizeBytes}\r\n` : '';
-
-const writeWhole = (socket: Socket, head: string, body: Buffer): void => {
-  const bytes = Buffer.allocUnsafe(head.length + body.length);
-  bytes.write(head, 0, 'latin1');
-  body.copy(bytes, head.length);
-  socket.write(bytes);
-};
 
 /** Writes a piece of the body; false when the mail server takes no more for now (see `Receiver.drain`). */
 export const writeBody = (sending: Sending, piece: Buffer): boolean => {
@@ -332,34 +326,63 @@ const readHead = (link: Link, all: Buffer, failed: Failed): boolean => {
   const head = readResponseHead(all, 0, end);
   link.bytes = end === all.length ? null : all.subarray(end);
   const sending = link.sending as Sending;
-  const framing = 'problem' in head ? head : framingOf(sending.request.method, head);
-  if ('problem' in head || 'problem' in framing) {
-    failed(link, fault((framing as { problem: string }).problem, 'UPSTREAM_MALFORMED'));
-    return false;
-  }
+  if ('problem' in head) return spoilt(link, head.problem, failed);
+  const said = saidIn(head.fields);
+  const framing = framingOf(sending.request.method, head, said);
+  if ('problem' in framing) return spoilt(link, framing.problem, failed);
   // 100 and other interim answers: the client was asked for its body by the proxy itself.
   if (head.status < 200) return true;
-  keepAsSaid(link, head, framing);
+  keepAsSaid(link, head.version, said, framing);
   link.decoder = openDecoder(framing);
-  sending.receiver.head(head, sizeOf(framing, head.fields));
+  sending.receiver.head(head, said.length === undefined ? null : Number(said.length));
   return true;
 };
 
-const fieldOf = (fields: Fields, name: string): string | undefined => {
-  let value: string | undefined;
-  for (let at = 0; at < fields.length; at += 3)
-    if (fields[at + 1] === name) value = value === undefined ? fields[at + 2] : `${value}, ${fields[at + 2]}`;
-  return value;
+const spoilt = (link: Link, problem: string, failed: Failed): false => {
+  failed(link, fault(problem, 'UPSTREAM_MALFORMED'));
+  return false;
+};
+
+/** What an answer says of its framing and its connection. */
+interface Said {
+  length: string | undefined;
+  encoding: string | undefined;
+  connection: string;
+  keepAlive: string;
+}
+
+const also = (earlier: string | undefined, value: string): string =>
+  earlier === undefined || earlier === '' ? value : `${earlier}, ${value}`;
+
+const saidIn = (fields: Fields): Said => {
+  const said: Said = { length: undefined, encoding: undefined, connection: '', keepAlive: '' };
+  for (let at = 0; at < fields.length; at += 3) {
+    const value = fields[at + 2] as string;
+    switch (fields[at + 1]) {
+      case 'content-length':
+        said.length = also(said.length, value);
+        break;
+      case 'transfer-encoding':
+        said.encoding = also(said.encoding, value);
+        break;
+      case 'connection':
+        said.connection = also(said.connection, value);
+        break;
+      case 'keep-alive':
+        said.keepAlive = also(said.keepAlive, value);
+        break;
+    }
+  }
+  return said;
 };
 
 const framingOf = (
   method: string,
-  { status, fields, version }: ResponseHead,
+  { status, version }: ResponseHead,
+  { encoding, length }: Said,
 ): Framing | { problem: string } => {
   if (status === 101) return { problem: 'the mail server wants to change the protocol' };
   if (status < 200) return noBody;
-  const encoding = fieldOf(fields, 'transfer-encoding');
-  const length = fieldOf(fields, 'content-length');
   if (length !== undefined && !/^\d{1,15}$/.test(length))
     return { problem: 'its content-length is not one number' };
   if (encoding !== undefined && (length !== undefined || version === '1.0'))
@@ -372,18 +395,16 @@ const framingOf = (
   return length === undefined ? { kind: 'close' } : { kind: 'length', sizeBytes: Number(length) };
 };
 
-/** What the answer says of its size, also where no body comes with it (HEAD, 304). */
-const sizeOf = (framing: Framing, fields: Fields): number | null => {
-  if (framing.kind === 'length') return framing.sizeBytes;
-  const length = framing.kind === 'none' ? fieldOf(fields, 'content-length') : undefined;
-  return length === undefined ? null : Number(length);
-};
-
-const keepAsSaid = (link: Link, { fields, version }: ResponseHead, { kind }: Framing): void => {
-  const connection = fieldOf(fields, 'connection')?.toLowerCase() ?? '';
-  const isKept = version === '1.1' ? !/\bclose\b/.test(connection) : /\bkeep-alive\b/.test(connection);
+const keepAsSaid = (
+  link: Link,
+  version: Version,
+  { connection, keepAlive }: Said,
+  { kind }: Framing,
+): void => {
+  const isKept = version === '1.1' ? !/\bclose\b/i.test(connection) : /\bkeep-alive\b/i.test(connection);
   if (kind === 'close' || !isKept) link.keepMs = 0;
-  const seconds = /(?:^|[\s,;])timeout=(\d{1,6})/i.exec(fieldOf(fields, 'keep-alive') ?? '')?.[1];
+  if (keepAlive === '') return;
+  const seconds = /(?:^|[\s,;])timeout=(\d{1,6})/i.exec(keepAlive)?.[1];
   // A second less: what is sent as the other side closes is lost.
   if (seconds !== undefined) link.keepMs = Math.min(link.keepMs, (Number(seconds) - 1) * 1_000);
 };

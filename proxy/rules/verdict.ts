@@ -10,7 +10,8 @@ import { ownDevices } from './user.ts';
 const byAge = (a: Verdict, b: Verdict): number => b.position - a.position || (a.access === 'deny' ? -1 : 1);
 
 /** The verdict that counts of several. */
-export const newest = (verdicts: readonly Verdict[]): Verdict | undefined => [...verdicts].sort(byAge)[0];
+export const newest = (verdicts: readonly Verdict[]): Verdict | undefined =>
+  verdicts.length > 1 ? [...verdicts].sort(byAge)[0] : verdicts[0];
 
 export const verdict: Rule = {
   name: 'verdict',
