@@ -28,8 +28,8 @@ const usual: ListenerTiming = {
   proxyHeaderMs: 5_000,
   handshakeMs: 15_000,
   headersMs: 20_000,
-  // An answer may take as long as it likes.
-  bodyIdleMs: 120_000,
+  // The mail server may take as long as it likes.
+  idleBodyMs: 120_000,
   requestMs: 65 * 60_000,
   idleMs: 75_000,
   lingerMs: 10_000,

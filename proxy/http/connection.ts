@@ -14,8 +14,8 @@ import { canBecomeHead, endOfHead, readRequestHead } from './head.ts';
 export interface ConnectionTiming {
   /** For a head, from its first byte or the start of the connection. */
   readonly headersMs: number;
-  /** Without a byte of a body that is wanted. */
-  readonly bodyIdleMs: number;
+  /** Without a byte of a body that is wanted, or without taking anything of an answer. */
+  readonly idleBodyMs: number;
   /** For a whole request, which may be a large mail over a slow network. */
   readonly requestMs: number;
   /** Between requests. */
@@ -103,12 +103,25 @@ export const openConnection = (socket: Socket, host: ConnectionHost): Connection
   let exchange: Exchange | null = null;
   let isAdvancing = false;
   let isPaused = false;
+  /** What waited to be written when somebody last looked, and since when. */
+  let unsentBytes = 0;
+  let unsentSince = since;
   let bytesReadBefore = 0;
   let bytesWrittenBefore = 0;
 
   const enter = (next: Phase): void => {
     phase = next;
     since = performance.now();
+  };
+
+  /** Whether what is to be written has waited for the client too long. */
+  const takesNothing = (now: number): boolean => {
+    const { writableLength } = socket;
+    if (writableLength !== unsentBytes) {
+      unsentBytes = writableLength;
+      unsentSince = now;
+    }
+    return writableLength > 0 && now - unsentSince > timing.idleBodyMs;
   };
 
   const connection: Connection = {
@@ -136,12 +149,13 @@ export const openConnection = (socket: Socket, host: ConnectionHost): Connection
     },
     sweep: (now) => {
       const passed = now - since;
+      if (takesNothing(now)) return void socket.destroy();
       if (phase === 'fresh' && passed > timing.headersMs) socket.destroy();
       else if (phase === 'head' && passed > timing.headersMs)
         refuse({ status: 408, problem: 'the head did not arrive in time' });
       else if (phase === 'body') {
         const isLate = now - (exchange?.startedAt ?? now) > timing.requestMs;
-        if (isLate || (!isPaused && passed > timing.bodyIdleMs)) socket.destroy();
+        if (isLate || (!isPaused && passed > timing.idleBodyMs)) socket.destroy();
       } else if (phase === 'idle' && passed > timing.idleMs) close(true);
       else if ((phase === 'closing' || phase === 'discard') && passed > timing.lingerMs) socket.destroy();
     },

@@ -146,7 +146,7 @@ export const readRequestHead = (bytes: Buffer, from: number, end: number): Reque
   if (targetEnd === methodEnd + 1 || bytes[targetEnd] !== SP) return noHead('the target is malformed');
   const text = bytes.toString('latin1', from, end);
   const version = versionAt(text, targetEnd + 1 - from);
-  if (version === null || text.charCodeAt(targetEnd + 9 - from) !== CR)
+  if (version === null || bytes[targetEnd + 9] !== CR || bytes[targetEnd + 10] !== LF)
     return noHead('the HTTP version is not served');
   const fields: string[] = [];
   const problem = readFields(bytes, text, from, targetEnd + 11, fields);

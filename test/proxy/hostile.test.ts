@@ -297,7 +297,7 @@ test('a connection keeps nothing of the many requests that are refused on it', a
 
 test('slow headers, slow bodies and handshakes are given up while an honest long poll lives on', async (t) => {
   const [mail, feed] = [await openMailServer(t), await openFeed(t)];
-  const listenerTiming = { handshakeMs: 100, headersMs: 100, checkMs: 50, bodyIdleMs: 100 };
+  const listenerTiming = { handshakeMs: 100, headersMs: 100, checkMs: 50, idleBodyMs: 100 };
   const settings = { backend: { url: mail.url }, serverUrl: feed.url };
   const plain = await openProxy(t, settings, { listenerTiming });
   const tls = { selfSigned: { hostName: '127.0.0.1' } };
