@@ -161,7 +161,6 @@ export const writeAnswer = (exchange: Exchange, piece: Buffer): boolean => {
   if (exchange.isAnswered || socket.destroyed || framing === 'none') return true;
   if (framing === 'chunked') return writeChunk(exchange, piece);
   if (framing === 'length') {
-    if (piece.length > exchange.left) return destroyLate(exchange);
     exchange.left -= piece.length;
     if (exchange.left === 0) exchange.isAnswered = true;
   }
@@ -173,12 +172,6 @@ export const writeAnswer = (exchange: Exchange, piece: Buffer): boolean => {
     return socket.write(piece, done);
   }
   return socket.write(inOnePiece(head, piece), done);
-};
-
-/** More than was announced: the client must not take the rest for another answer. */
-const destroyLate = ({ socket }: Exchange): boolean => {
-  socket.destroy();
-  return true;
 };
 
 const writeChunk = (exchange: Exchange, piece: Buffer): boolean => {
@@ -201,11 +194,10 @@ export const flushAnswer = (exchange: Exchange): void => {
   socket.write(head, 'latin1');
 };
 
-/** Ends the answer. One that was announced longer is cut, so that it does not look complete. */
+/** Ends the answer, all of whose announced length must have been written. */
 export const endAnswer = (exchange: Exchange): void => {
   const { socket, framing, head, connection } = exchange;
   if (exchange.isAnswered || socket.destroyed) return;
-  if (framing === 'length' && exchange.left > 0) return void socket.destroy();
   exchange.isAnswered = true;
   exchange.head = '';
   const rest = `${head}${framing === 'chunked' ? lastChunk : ''}`;

@@ -159,6 +159,7 @@ test('chunks are read in one way or not at all', () => {
   const bad = [
     '5\nhello\r\n',
     '5\r\nhello0\r\n\r\n',
+    '5\r\nhelloX\r\n',
     '0x5\r\n',
     '-5\r\n',
     ' 5\r\n',
