@@ -265,17 +265,20 @@ const easKeys = (eas: EasRequest | Unreadable): readonly string[] =>
 
 /** Forwards; a verdict that turns meanwhile ends the request early. */
 const pass = (walked: Walk, eas: EasRequest): void => {
-  const { parts, reading } = walked;
+  const { parts, reading, looked } = walked;
   parts.held.add(walked);
-  walked.forwarding = send(walked, eas, (fault) => {
+  // It may be in flight for an hour: what it is decided by again is enough to keep.
+  walked.looked = looked === null ? null : { ...looked, whole: null };
+  walked.forwarding = send(walked, eas, looked, (fault) => {
     parts.held.remove(walked);
     logRequest(parts, reading, walked.decision, fault);
   });
 };
 
 const send = (
-  { parts, reading, looked }: Walk,
+  { parts, reading }: Walk,
   eas: EasRequest,
+  looked: Looked | null,
   done: (fault: string | null) => void,
 ): Forwarding => {
   const { exchange, client, headers, target } = reading;

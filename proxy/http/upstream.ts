@@ -48,8 +48,11 @@ export interface Receiver {
 
 /** One request on its way; changed by this file alone. */
 export interface Sending {
-  readonly request: UpstreamRequest;
+  readonly method: string;
+  readonly isChunked: boolean;
   readonly receiver: Receiver;
+  /** Until it is written: a long poll must not keep its body. */
+  request: UpstreamRequest | null;
   link: Link | null;
   /** Pieces of the body that came before there was a connection. */
   early: Buffer[];
@@ -165,9 +168,12 @@ export const openUpstream = ({ url, connect }: UpstreamParts): Upstream => {
 
   return {
     send: (request, receiver) => {
+      const { method, body } = request;
       const sending: Sending = {
-        request,
+        method,
+        isChunked: !Buffer.isBuffer(body) && body.kind === 'chunked',
         receiver,
+        request,
         link: null,
         early: [],
         hasEnded: false,
@@ -201,6 +207,8 @@ const assign = (link: Link, sending: Sending, host: string): void => {
   link.keepMs = idleMs;
   sending.link = link;
   const { request, early } = sending;
+  if (request === null) return;
+  sending.request = null;
   const { method, path, fields, body } = request;
   const head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n${fields}`;
   if (Buffer.isBuffer(body)) {
@@ -226,13 +234,13 @@ const lengthLine = (method: string, sizeBytes: number): string =>
 
 /** Writes a piece of the body; false when the mail server takes no more for now (see `Receiver.drain`). */
 export const writeBody = (sending: Sending, piece: Buffer): boolean => {
-  const { link, request } = sending;
+  const { link, isChunked } = sending;
   if (sending.isOver || piece.length === 0) return true;
   if (link === null) {
     sending.early.push(piece);
     return false;
   }
-  if ((request.body as Framing).kind !== 'chunked') return link.socket.write(piece);
+  if (!isChunked) return link.socket.write(piece);
   link.socket.cork();
   link.socket.write(chunkStart(piece.length), 'latin1');
   link.socket.write(piece);
@@ -243,11 +251,11 @@ export const writeBody = (sending: Sending, piece: Buffer): boolean => {
 
 /** Ends the body. */
 export const endBody = (sending: Sending): void => {
-  const { link, request } = sending;
+  const { link, isChunked } = sending;
   sending.hasEnded = true;
   if (link === null || sending.isSent) return;
   sending.isSent = true;
-  if ((request.body as Framing).kind === 'chunked') link.socket.write(lastChunk, 'latin1');
+  if (isChunked) link.socket.write(lastChunk, 'latin1');
 };
 
 /** Ends the request at once; its receiver hears nothing more. */
@@ -328,7 +336,7 @@ const readHead = (link: Link, all: Buffer, failed: Failed): boolean => {
   const sending = link.sending as Sending;
   if ('problem' in head) return spoilt(link, head.problem, failed);
   const said = saidIn(head.fields);
-  const framing = framingOf(sending.request.method, head, said);
+  const framing = framingOf(sending.method, head, said);
   if ('problem' in framing) return spoilt(link, framing.problem, failed);
   // 100 and other interim answers: the client was asked for its body by the proxy itself.
   if (head.status < 200) return true;
