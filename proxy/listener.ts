@@ -9,12 +9,8 @@ import { MusterError } from '../platform/errors.ts';
 import type { AccessEntry } from './access-log.ts';
 import type { ClientAddresses } from './client-address.ts';
 import type { Gate } from './gate.ts';
-import {
-  type Connection,
-  type ConnectionHost,
-  type ConnectionTiming,
-  openConnection,
-} from './http/connection.ts';
+import { type ConnectionHost, type ConnectionTiming, openConnection } from './http/connection.ts';
+import type { Connection } from './http/exchange.ts';
 
 /** Times that a client is given, in ms; tests shorten them. */
 export interface ListenerTiming extends ConnectionTiming {

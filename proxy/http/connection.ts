@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import { type ReadHeaders, readHeaders } from '../headers.ts';
 import { decode, noBody, openDecoder } from './body.ts';
-import { type Exchange, forgetBody, isComplete, settlePeek } from './exchange.ts';
+import { type Connection, type Exchange, forgetBody, isComplete, settlePeek } from './exchange.ts';
 import { canBecomeHead, endOfHead, readRequestHead } from './head.ts';
 
 /** Times in ms, measured by `sweep`. */
@@ -39,29 +39,6 @@ export interface ConnectionHost {
   readonly isEnding: () => boolean;
   /** What an answer says when the connection goes on. */
   readonly keptLines: string;
-}
-
-/** A connection. */
-export interface Connection {
-  /** Told of a write that has left, or has failed. */
-  readonly flushed: (error?: Error | null) => void;
-  /** What an answer says when the connection goes on. */
-  readonly keptLines: string;
-  /** Set when the connection ends with the answer to the current request. */
-  closesAfter: boolean;
-  /** Whether it does, for whatever reason. */
-  readonly closes: () => boolean;
-  readonly pause: () => void;
-  readonly resume: () => void;
-  /** From now on the client must send. */
-  readonly wantsBody: (exchange: Exchange) => void;
-  /** Acts on time that has passed. */
-  readonly sweep: (now: number) => void;
-  /** Closes it unless a request is on it. */
-  readonly closeIdle: () => void;
-  readonly destroy: () => void;
-  /** Bytes that it has carried since the last time this was asked: heads and chunk sizes too, TLS not. */
-  readonly takeCarried: () => { readonly bytesIn: number; readonly bytesOut: number };
 }
 
 /** Longest head (Node's own limit is smaller); beyond it 431. */

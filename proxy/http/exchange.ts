@@ -10,7 +10,6 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ReadHeaders } from '../headers.ts';
 import { chunkEnd, chunkStart, type Decoder, lastChunk } from './body.ts';
-import type { Connection } from './connection.ts';
 import { dateLine } from './date.ts';
 import { inOnePiece } from './slab.ts';
 
@@ -19,6 +18,29 @@ export interface BodySink {
   /** False: no more, please, until `resumeBody`. */
   readonly data: (piece: Buffer) => boolean;
   readonly end: () => void;
+}
+
+/** The connection that carries it. */
+export interface Connection {
+  /** Told of a write that has left, or has failed. */
+  readonly flushed: (error?: Error | null) => void;
+  /** What an answer says when the connection goes on. */
+  readonly keptLines: string;
+  /** Set when the connection ends with the answer to the current request. */
+  closesAfter: boolean;
+  /** Whether it does, for whatever reason. */
+  readonly closes: () => boolean;
+  readonly pause: () => void;
+  readonly resume: () => void;
+  /** From now on the client must send. */
+  readonly wantsBody: (exchange: Exchange) => void;
+  /** Acts on time that has passed. */
+  readonly sweep: (now: number) => void;
+  /** Closes it unless a request is on it. */
+  readonly closeIdle: () => void;
+  readonly destroy: () => void;
+  /** Bytes that it has carried since the last time this was asked: heads and chunk sizes too, TLS not. */
+  readonly takeCarried: () => { readonly bytesIn: number; readonly bytesOut: number };
 }
 
 /** One request and its answer; changed by this folder alone. */
