@@ -207,6 +207,8 @@ const walkOn = (walked: Walk): void | Promise<void> => {
 
 const finish = (walked: Walk): void => {
   const { parts, reading, decision } = walked;
+  // While somebody was asked. Nothing would end what was sent on now.
+  if (reading.exchange.isOver) return void logRequest(parts, reading, decision, 'the client left');
   const { request } = reading.target;
   if (decision.allow && !('unreadable' in request)) return void pass(walked, request);
   refuseIt(parts, reading, decision);

@@ -395,6 +395,28 @@ test('a just-enrolled device is asked for once and served at once; an unknown id
   assert.deepEqual(feed.stage.asked, ['ABC123', 'NOBODY']);
 });
 
+test('nothing is sent on for a client that left while its device was asked for', async (t) => {
+  const { mail, feed, proxy } = await openStage(t, []);
+  feed.stage.answers.set('ABC123', verdictLine());
+  let release = () => {};
+  feed.stage.asking = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const asking = once(feed.events, 'asking');
+  const leaving = new AbortController();
+  const left = assert.rejects(post(proxy.port, { signal: leaving.signal }));
+  await asking;
+  leaving.abort();
+  await left;
+  // Answered after the proxy has seen that the other connection is gone.
+  assert.equal((await post(proxy.port, { user: 'eve', method: 'GET' })).status, 403);
+  release();
+  const line = await proxy.until(({ msg, fault }) => msg === 'request' && fault !== undefined);
+  assert.equal(line['fault'], 'the client left');
+  assert.equal(proxy.instances[0]?.figures().heldRequests, 0);
+  assert.deepEqual(mail.seen, []);
+});
+
 test('made-up ids are few questions, whoever sends them', async (t) => {
   const { feed, proxy } = await openStage(t, []);
   for (let n = 0; n < 20; n += 1)

@@ -279,6 +279,8 @@ export const openFeed = async (
         : [{ kind: 'position', position: after }],
     /** What is known of devices that are asked for, by EAS id. */
     asked: [] as string[],
+    /** What the answer to such a question waits for. */
+    asking: undefined as Promise<unknown> | undefined,
     answers: new Map<string, object>(),
     /** Bodies of the status reports, each with the certificate it came with. */
     // biome-ignore lint/suspicious/noExplicitAny: tests look into reports field by field.
@@ -289,6 +291,8 @@ export const openFeed = async (
   const answerAsk = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const body = JSON.parse((await readAll(req)).toString('utf8'));
     stage.asked.push(body.easDeviceIds[0]);
+    events.emit('asking');
+    await stage.asking;
     const found = stage.answers.get(body.easDeviceIds[0]);
     const verdicts = found === undefined ? [] : [rowOf(found as Record<string, unknown>)];
     if (stage.status !== 200) res.writeHead(stage.status).end();
