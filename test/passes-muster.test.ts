@@ -27,13 +27,13 @@ import {
 import { type Client, openClient } from '../cli/client.ts';
 import { askForMail } from '../cli/demo/mail-client.ts';
 import { startMailServer } from '../cli/demo/mail-server.ts';
-import { freePort } from '../cli/free-port.ts';
 import { findRunning } from '../cli/running.ts';
 import { type Appearance, enrolDevice } from '../cli/simulated-device.ts';
 import { newSecret } from '../platform/new-id.ts';
 import { openSql } from '../platform/sql.ts';
 import { startFcm } from './support/fcm.ts';
 import { type Command, type MusterServer, startCommand, startMuster } from './support/muster.ts';
+import { quietPort } from './support/port.ts';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'muster-end-'));
 const operatorPassword = newSecret();
@@ -52,7 +52,7 @@ let contoso: Admin;
 let fabrikam: Admin;
 
 const settings = async (more: Record<string, string> = {}) => ({
-  MUSTER_PORT: String(await freePort()),
+  MUSTER_PORT: String(await quietPort()),
   MUSTER_PROXY_FEED_PORT: '0',
   MUSTER_FCM_ENDPOINT: fcm.endpoint,
   MUSTER_FCM_SERVICE_ACCOUNT: fcm.serviceAccountFile,
@@ -215,7 +215,7 @@ const accessLogs = join(dataDir, 'access-logs');
 
 /** The proxy of the test before, with its registration, as part of the server. */
 const internalProxy = async (): Promise<[Record<string, string>, string[]]> => {
-  const feedPort = String(await freePort());
+  const feedPort = String(await quietPort());
   const file = join(dataDir, 'internal.json');
   const config = JSON.parse(readFileSync(join(dataDir, 'proxy.json'), 'utf8')) as object;
   const own = { serverUrl: `https://127.0.0.1:${feedPort}`, log: { file: join(accessLogs, 'access') } };

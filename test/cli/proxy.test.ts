@@ -16,7 +16,6 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../cli/free-port.ts';
 import { checkProxy, type Finding } from '../../cli/proxy/check.ts';
 import type { ProxyConfig } from '../../proxy/config.ts';
 import { readProxyConfig } from '../../proxy/config-file.ts';
@@ -25,6 +24,7 @@ import { certificateAt } from '../../proxy/trust.ts';
 import { openAuthority } from '../proxy/authority.ts';
 import { feedCertificates, folder, openFeed, openMailServer, serve } from '../proxy/stage.ts';
 import { startCommand } from '../support/muster.ts';
+import { quietPort } from '../support/port.ts';
 
 const run = async (...args: string[]) => {
   const command = startCommand(['proxy', ...args]);
@@ -45,7 +45,7 @@ const openSite = async (t: TestContext) => {
   const file = join(dir, 'proxy.yaml');
   const ca = join(dir, 'ca.pem');
   writeFileSync(ca, (await feedCertificates()).ca);
-  const port = await freePort();
+  const port = await quietPort();
   const options = {
     '--config': file,
     '--server-url': feed.url,
@@ -176,7 +176,7 @@ test('for a file that is there, init makes what is missing and leaves the rest',
   const second = text
     .slice(text.indexOf('  - name'))
     .replace('contoso', 'fabrikam')
-    .replace(/listenPort: .*/, `listenPort: ${await freePort()}`);
+    .replace(/listenPort: .*/, `listenPort: ${await quietPort()}`);
   writeFileSync(file, text + second);
   const again = await run('init', '--config', file);
   assert.equal(again.code, 0, again.output + again.errors);
@@ -224,7 +224,7 @@ test('check finds what would keep phones from their mail, and says what to do', 
     file,
     readFileSync(file, 'utf8')
       .replace('a'.repeat(64), pin)
-      .replace('adminPort: 0', `adminPort: ${await freePort()}`),
+      .replace('adminPort: 0', `adminPort: ${await quietPort()}`),
   );
   const second = levels(await check(file));
   assert.deepEqual(
@@ -340,7 +340,7 @@ test('root writes through no link that the owner of stateDir left, and gives not
 
 test('the running proxy holds its own ports, and drain ends it gracefully', async (t) => {
   const { file, options } = await openSite(t);
-  await run('init', ...flat({ ...options, '--admin-port': String(await freePort()) }));
+  await run('init', ...flat({ ...options, '--admin-port': String(await quietPort()) }));
   const running = startCommand(['proxy', '--config', file]);
   t.after(() => running.stop());
   await running.line(/^Health at/);
@@ -403,7 +403,7 @@ test('on a terminal it asks, and shows the server’s certificate to be compared
   // The fourth: what stands in front has it.
   await answer(/certificate that devices see/, '\x1b[B\x1b[B\x1b[B\r');
   await answer(/Address to listen on/, `${clear}127.0.0.1\r`);
-  await answer(/Port to listen on/, `${clear}${await freePort()}\r`);
+  await answer(/Port to listen on/, `${clear}${await quietPort()}\r`);
   await answer(/The mail server/, `${clear}${mail.url}\r`);
   await answer(/Another instance/, 'n');
   const code = await new Promise((resolve) => child.once('close', resolve));

@@ -11,11 +11,11 @@ import { createTenant, signInFirst } from '../../cli/admin.ts';
 import { openClient } from '../../cli/client.ts';
 import { enrolAll } from '../../cli/fleet/drive.ts';
 import { verifyFleet } from '../../cli/fleet/verify.ts';
-import { freePort } from '../../cli/free-port.ts';
 import { throwAwayIssuer } from '../../cli/licence/throw-away.ts';
 import type { SimulatedDevice } from '../../cli/simulated-device.ts';
 import { newSecret, newUuid } from '../../platform/new-id.ts';
 import { type MusterServer, startMuster } from '../support/muster.ts';
+import { quietPort } from '../support/port.ts';
 
 const skip = existsSync('/proc/self/stat') ? false : 'finds the processes to kill in /proc';
 const devices = 8;
@@ -70,7 +70,7 @@ test('kill -9 of any part loses nothing acknowledged and repeats no effect', { s
   const dataDir = mkdtempSync(join(tmpdir(), 'muster-kill-'));
   const { licencePublicKeyFile, license } = throwAwayIssuer(dataDir);
   const settings = {
-    MUSTER_PORT: String(await freePort()),
+    MUSTER_PORT: String(await quietPort()),
     MUSTER_LICENCE_PUBLIC_KEY: licencePublicKeyFile,
   };
   let server = await startMuster(dataDir, settings);

@@ -4,11 +4,10 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { quietPort } from '../support/port.ts';
 import { basic, easBody, openStage, post, syncTarget } from './stage.ts';
 
 const pingTarget = syncTarget.replace('Cmd=Sync', 'Cmd=Ping');
-/** Below the range from which the system hands out ports, so that no parallel test is given it. */
-const freePort = () => 20_000 + Math.floor(Math.random() * 10_000);
 
 /** One request over a connection that is kept. */
 const over = async (agent: Agent, port: number, target = syncTarget) => {
@@ -46,7 +45,7 @@ test('a Ping ends as an uneventful heartbeat, a Sync with 503 and Retry-After, b
 });
 
 test('the drain is told before it begins: readiness, health and metrics say draining while requests are served', async (t) => {
-  const adminPort = freePort();
+  const adminPort = await quietPort();
   const { mail, proxy } = await openStage(t, undefined, { adminPort, drainDelaySeconds: 1 });
   const agent = new Agent({ keepAlive: true });
   t.after(() => agent.destroy());

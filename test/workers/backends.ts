@@ -37,7 +37,7 @@ const freePort = async (): Promise<number> => {
 const startRedis = async () => {
   const configured = process.env['REDIS_URL'];
   if (configured) return { redisUrl: configured, stop: async () => {} };
-  const port = await freePort();
+  const port = await quietPort();
   const child = spawn(
     'redis-server',
     ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
