@@ -5,9 +5,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { quietPort } from './port.ts';
 
 const binary = '/usr/sbin/slapd';
 
@@ -30,15 +31,6 @@ export interface Slapd {
   modify(ldif: string): void;
   stop(): Promise<void>;
 }
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-};
 
 const makeCertificate = (folder: string): void => {
   const run = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
@@ -118,7 +110,7 @@ export const startSlapd = async (ldif: string): Promise<Slapd> => {
     input: root + ldif,
     stdio: ['pipe', 'ignore', 'pipe'],
   });
-  const [plain, secure] = [await freePort(), await freePort()];
+  const [plain, secure] = [await quietPort(), await quietPort()];
   const ldapUrl = `ldap://localhost:${plain}`;
   const child = spawn(
     binary,

@@ -4,9 +4,8 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { describe, test } from 'node:test';
+import { quietPort } from '../support/port.ts';
 
 export interface Backend {
   readonly name: 'postgres' | 'redis';
@@ -23,15 +22,6 @@ const installed = (): boolean => {
   } catch {
     return false;
   }
-};
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 };
 
 const startRedis = async () => {
