@@ -5,9 +5,9 @@
 
 /** The part of a name that stands before '@' or after the domain's backslash. */
 export const localPart = (user: string): string => {
-  const bare = bareName(user);
-  const at = bare.indexOf('@');
-  return at < 0 ? bare : bare.slice(0, at);
+  const from = user.lastIndexOf('\\') + 1;
+  const at = user.indexOf('@', from);
+  return user.slice(from, at < 0 ? undefined : at);
 };
 
 /** The name without its domain: what stands behind the last backslash. */
@@ -23,7 +23,5 @@ export const isSameUser = (user: string, email: string): boolean => {
   return isNamedBy(bare, email) || isNamedBy(bare, email.normalize('NFC').trim().toLowerCase());
 };
 
-const isNamedBy = (bare: string, address: string): boolean => {
-  if (bare.includes('@')) return bare === address;
-  return bare !== '' && bare === localPart(address);
-};
+const isNamedBy = (bare: string, address: string): boolean =>
+  bare.includes('@') ? bare === address : bare !== '' && bare === localPart(address);

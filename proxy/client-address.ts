@@ -58,7 +58,7 @@ export const openClientAddresses = (trustedProxies: readonly string[]): ClientAd
   const trusted = listOf(trustedProxies);
   const isTrusted = (address: string): boolean =>
     trustedProxies.length > 0 && trusted.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
-  /** What PROXY headers said; a TLS socket does not show which raw socket is below it. */
+  /** What PROXY headers said, or the connection itself; a TLS socket does not show which raw socket is below it. */
   const said = new WeakMap<Duplex, string>();
   const saidByTuple = new Map<string, string>();
 
@@ -67,6 +67,13 @@ export const openClientAddresses = (trustedProxies: readonly string[]): ClientAd
     said.set(socket, address);
     saidByTuple.set(tuple, address);
     socket.once('close', () => saidByTuple.delete(tuple));
+  };
+
+  /** A connection's own address: asked for each of its requests, it does not change. */
+  const noteOwn = (socket: Duplex): string | null => {
+    const address = addressOf(socket);
+    if (address !== null) said.set(socket, address);
+    return address;
   };
 
   const takeProxyHeaders = (server: Server, { timeoutMs, onRefused }: TakeParts): void => {
@@ -95,7 +102,7 @@ export const openClientAddresses = (trustedProxies: readonly string[]): ClientAd
   return {
     takeProxyHeaders,
     of: (socket, forwardedFor) => {
-      let client = said.get(socket) ?? addressOf(socket);
+      let client = said.get(socket) ?? noteOwn(socket);
       if (client === null || !isTrusted(client)) return client;
       const hops = (forwardedFor ?? '').split(',').map((hop) => hop.trim());
       // From right to left: each hop was written by the one after it, and counts while that one is trusted.

@@ -15,11 +15,14 @@ const none = (problem: string, absent = false): Credential => ({ user: null, pro
 /** Reads the value of the only Authorization header, undefined when there is none. Never throws. */
 export const readCredential = (header: string | undefined): Credential => {
   if (header === undefined || header === '') return none('there is no credential', true);
-  const match = /^(Basic|Bearer) +([A-Za-z0-9._~+/-]+=*)$/i.exec(header);
-  if (match === null) return none('the credential is neither Basic nor Bearer');
-  const [, scheme = '', value = ''] = match;
-  return scheme.toLowerCase() === 'basic' ? readBasic(value) : readBearer(value);
+  if (basicForm.test(header)) return readBasic(secretOf(header));
+  if (bearerForm.test(header)) return readBearer(secretOf(header));
+  return none('the credential is neither Basic nor Bearer');
 };
+
+const basicForm = /^Basic +[A-Za-z0-9._~+/-]+=*$/i;
+const bearerForm = /^Bearer +[A-Za-z0-9._~+/-]+=*$/i;
+const secretOf = (header: string): string => header.slice(header.lastIndexOf(' ') + 1);
 
 const readBasic = (value: string): Credential => {
   const bytes = Buffer.from(value, 'base64');
@@ -54,8 +57,11 @@ const readClaims = (token: string): Record<string, unknown> | undefined => {
   }
 };
 
+const printableAscii = /^[\x20-\x7e]*$/;
+const control = /\p{Cc}/u;
+
 const named = (name: string, scheme: 'basic' | 'bearer'): Credential => {
-  const user = name.normalize('NFC').trim().toLowerCase();
-  const sound = user.length > 0 && user.length <= 320 && !/\p{Cc}/u.test(user);
+  const user = (printableAscii.test(name) ? name : name.normalize('NFC')).trim().toLowerCase();
+  const sound = user.length > 0 && user.length <= 320 && !control.test(user);
   return sound ? { user, scheme } : none('the user name is empty, too long or has control characters');
 };

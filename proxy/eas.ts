@@ -55,6 +55,9 @@ const parameterNames = new Map(
 
 const unreadable = (problem: string): Unreadable => ({ unreadable: 'query', problem });
 
+/** Printable ASCII without '?' and '#'. */
+const plainQuery = /^[!"$->@-~]*$/;
+
 /** No request of a real client comes near this; it bounds every later step. */
 const maxTargetChars = 8_192;
 
@@ -62,12 +65,16 @@ const maxTargetChars = 8_192;
 export const readTarget = (method: string, target: string): EasRequest | Unreadable => {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
-  if (path.toLowerCase() !== easPath.toLowerCase())
+  if (path !== easPath && path.toLowerCase() !== easPath.toLowerCase())
     return { unreadable: 'path', problem: 'not the ActiveSync path' };
   const query = mark < 0 ? '' : target.slice(mark + 1);
   if (target.length > maxTargetChars) return unreadable('the query is too long');
-  if (!/^[\x21-\x7e]*$/.test(query)) return unreadable('the query has bytes outside printable ASCII');
-  if (/[?#]/.test(query)) return unreadable("the query has a second '?' or a '#'");
+  if (!plainQuery.test(query))
+    return unreadable(
+      /[?#]/.test(query)
+        ? "the query has a second '?' or a '#'"
+        : 'the query has bytes outside printable ASCII',
+    );
   return query === '' ? readNone(method) : readQuery(method, query);
 };
 

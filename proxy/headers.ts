@@ -7,7 +7,7 @@
 import { easPath } from './eas.ts';
 import { type Framing, noBody } from './http/body.ts';
 import { dateLine } from './http/date.ts';
-import type { Fields, Version } from './http/head.ts';
+import type { Fields, SentFields, Version } from './http/head.ts';
 
 /** Request headers by lower-case name, each exactly once, or why the message cannot be trusted. */
 export interface ReadHeaders {
@@ -61,12 +61,12 @@ const maxHeaders = 100;
 /** Reads the field lines of a request. */
 export const readHeaders = (fields: Fields, version: Version): ReadHeaders => {
   const values = new Map<string, string>();
-  if (fields.length / 3 > maxHeaders)
+  if (fields.length / 2 > maxHeaders)
     return { values, malformed: 'there are too many headers', framing: noBody };
   let malformed: string | null = null;
-  for (let at = 0; at < fields.length; at += 3) {
-    const name = fields[at + 1] as string;
-    const value = fields[at + 2] as string;
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at] as string;
+    const value = fields[at + 1] as string;
     const earlier = values.get(name);
     if (earlier === undefined) {
       values.set(name, value);
@@ -170,25 +170,25 @@ const isOfConnection = new Set([
 ]);
 
 /** Field lines of the answer, each with its line end; http/exchange.ts adds framing. */
-export const responseHeaders = (status: number, fields: Fields, publicUrl: URL): string => {
+export const responseHeaders = (status: number, fields: SentFields, publicUrl: URL): string => {
   const named = namedInAnswer(fields);
   let lines = '';
   let hasDate = false;
   for (let at = 0; at < fields.length; at += 3) {
-    const lower = fields[at + 1] as string;
+    const lower = fields[at] as string;
     if (isOfConnection.has(lower) || named.has(lower)) continue;
     if (lower === 'date') hasDate = true;
-    const kept = rewrite(lower, fields[at + 2] as string, status, publicUrl);
-    if (kept !== null) lines += `${fields[at]}: ${kept}\r\n`;
+    const kept = rewrite(lower, fields[at + 1] as string, status, publicUrl);
+    if (kept !== null) lines += `${fields[at + 2]}: ${kept}\r\n`;
   }
   return hasDate ? lines : `${dateLine()}${lines}`;
 };
 
-const namedInAnswer = (fields: Fields): ReadonlySet<string> => {
+const namedInAnswer = (fields: SentFields): ReadonlySet<string> => {
   let names: ReadonlySet<string> = noNames;
   for (let at = 0; at < fields.length; at += 3) {
-    if (fields[at + 1] !== 'connection') continue;
-    const more = connectionNames(fields[at + 2]);
+    if (fields[at] !== 'connection') continue;
+    const more = connectionNames(fields[at + 1]);
     if (more.size > 0) names = new Set([...names, ...more]);
   }
   return names;

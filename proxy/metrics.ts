@@ -39,7 +39,12 @@ export interface MetricsParts {
 /** A long poll legitimately takes an hour. */
 const buckets = [0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600, 3600];
 
-type Counted = { readonly requests: Counter.Internal; readonly seconds: Histogram.Internal<'instance'> };
+interface Counted {
+  readonly instance: string;
+  readonly decision: string;
+  readonly requests: Counter.Internal;
+  readonly seconds: Histogram.Internal<'instance'>;
+}
 
 /** Opens the registry; nothing runs until it is asked. */
 export const openMetrics = ({ version, instances, logDropped }: MetricsParts): Metrics => {
@@ -93,17 +98,19 @@ export const openMetrics = ({ version, instances, logDropped }: MetricsParts): M
     });
   }
 
-  /** Children by label values: looking them up by an object of labels would cost more than counting. */
-  const known = new Map<string, Counted>();
+  /** Children by rule, decision and instance: looking them up by an object of labels would cost more than counting. */
+  const known = new Map<string, Counted[]>();
   const countedOf = (instance: string, decision: string, rule: string): Counted => {
-    const key = `${instance}\n${decision}\n${rule}`;
-    const found = known.get(key);
+    const ofRule = known.get(rule) ?? [];
+    const found = ofRule.find((of) => of.instance === instance && of.decision === decision);
     if (found !== undefined) return found;
     const made = {
+      instance,
+      decision,
       requests: requests.labels(instance, decision, rule),
       seconds: seconds.labels(instance, decision),
     };
-    known.set(key, made);
+    known.set(rule, [...ofRule, made]);
     return made;
   };
 

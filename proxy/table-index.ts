@@ -1,7 +1,8 @@
 /**
  * A hash index from the bytes of a key to record addresses: open addressing in packed arrays, many small ones, so that
  * none takes long to grow. Called by table.ts. An index holds no keys: the caller says what a record's key is, and every
- * candidate is compared whole, so that two keys with one hash never answer for each other.
+ * candidate is compared whole, so that two keys with one hash never answer for each other. A byte of each hash is kept beside
+ * the addresses, so that nearly all records met on the way to the right one need not be looked at: each lies elsewhere.
  */
 import { randomInt } from 'node:crypto';
 
@@ -26,8 +27,8 @@ export interface Index {
 /** Shards are chosen by the low bits of a hash, places within one by the whole of it. */
 const shardCount = 256;
 const firstCapacity = 8;
-const fullest = 0.85;
-const growth = 1.5;
+const fullest = 0.9;
+const growth = 1.25;
 
 const seed = randomInt(1, 2 ** 31);
 
@@ -42,21 +43,29 @@ export const hashOf = (bytes: Uint8Array, from = 0, to = bytes.length): number =
 
 interface Shard {
   slots: Uint32Array;
+  /** A byte of the hash of what lies in each slot. */
+  tags: Uint8Array;
   used: number;
 }
+
+/** Of bits that choose neither the shard nor, but in vast shards, the place. */
+const tagOf = (hash: number): number => (hash >>> 8) & 0xff;
 
 const homeOf = (hash: number, capacity: number): number => Math.floor((hash / 2 ** 32) * capacity);
 const after = (slot: number, capacity: number): number => (slot + 1 === capacity ? 0 : slot + 1);
 
-const put = ({ slots }: Shard, hash: number, address: number): void => {
+const put = ({ slots, tags }: Shard, hash: number, address: number): void => {
   let slot = homeOf(hash, slots.length);
   while (slots[slot] !== 0) slot = after(slot, slots.length);
   slots[slot] = address;
+  tags[slot] = tagOf(hash);
 };
 
 const grow = (shard: Shard, { hashOf: hashAt }: Keyed): void => {
   const old = shard.slots;
-  shard.slots = new Uint32Array(Math.ceil(old.length * growth));
+  const capacity = Math.ceil(old.length * growth);
+  shard.slots = new Uint32Array(capacity);
+  shard.tags = new Uint8Array(capacity);
   for (const address of old) if (address !== 0) put(shard, hashAt(address), address);
 };
 
@@ -68,7 +77,7 @@ const slotOf = ({ slots }: Shard, hash: number, address: number): number => {
 };
 
 /** Closes the gap: what stands behind it moves up unless that would put it before its home. */
-const close = ({ slots }: Shard, gapAt: number, { hashOf: hashAt }: Keyed): void => {
+const close = ({ slots, tags }: Shard, gapAt: number, { hashOf: hashAt }: Keyed): void => {
   const capacity = slots.length;
   let gap = gapAt;
   for (let slot = after(gap, capacity); slots[slot] !== 0; slot = after(slot, capacity)) {
@@ -76,6 +85,7 @@ const close = ({ slots }: Shard, gapAt: number, { hashOf: hashAt }: Keyed): void
     const fromHome = (slot - home + capacity) % capacity;
     if (fromHome < (slot - gap + capacity) % capacity) continue;
     slots[gap] = slots[slot] as number;
+    tags[gap] = tags[slot] as number;
     gap = slot;
   }
   slots[gap] = 0;
@@ -85,6 +95,7 @@ const close = ({ slots }: Shard, gapAt: number, { hashOf: hashAt }: Keyed): void
 export const openIndex = (keyed: Keyed): Index => {
   const shards: Shard[] = Array.from({ length: shardCount }, () => ({
     slots: new Uint32Array(firstCapacity),
+    tags: new Uint8Array(firstCapacity),
     used: 0,
   }));
   const shardOf = (hash: number): Shard => shards[hash % shardCount] as Shard;
@@ -107,19 +118,21 @@ export const openIndex = (keyed: Keyed): Index => {
     },
     find: (hash, key) => {
       const found: number[] = [];
-      const { slots } = shardOf(hash);
+      const { slots, tags } = shardOf(hash);
+      const tag = tagOf(hash);
       let slot = homeOf(hash, slots.length);
       for (; slots[slot] !== 0; slot = after(slot, slots.length))
-        if (keyed.hasKey(slots[slot] as number, key)) found.push(slots[slot] as number);
+        if (tags[slot] === tag && keyed.hasKey(slots[slot] as number, key)) found.push(slots[slot] as number);
       return found;
     },
     first: (hash, key) => {
-      const { slots } = shardOf(hash);
+      const { slots, tags } = shardOf(hash);
+      const tag = tagOf(hash);
       let slot = homeOf(hash, slots.length);
       for (; slots[slot] !== 0; slot = after(slot, slots.length))
-        if (keyed.hasKey(slots[slot] as number, key)) return slots[slot] as number;
+        if (tags[slot] === tag && keyed.hasKey(slots[slot] as number, key)) return slots[slot] as number;
       return 0;
     },
-    sizeBytes: () => shards.reduce((sum, { slots }) => sum + slots.byteLength, 0),
+    sizeBytes: () => shards.reduce((sum, { slots, tags }) => sum + slots.byteLength + tags.byteLength, 0),
   };
 };

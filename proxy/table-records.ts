@@ -176,7 +176,7 @@ export const openRecords = (): Records => {
     fields: (address) => {
       const [bytes, from, to] = deviceSpan(address);
       return {
-        deviceId: unpackDeviceId(bytes.subarray(from, to)),
+        deviceId: unpackDeviceId(bytes, from, to),
         easDeviceId: textOf(easSpan(address)),
         userEmail: userOf(address),
       };

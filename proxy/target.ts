@@ -42,18 +42,21 @@ export const readSpace = (
 ): Target => {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
+  // As nearly all do, in just this spelling; the others are then not worth a comparison.
+  if (path === easPath) return easTarget(method, target, backend.url);
   const query = mark < 0 ? '' : target.slice(mark);
   const form = autodiscoverForm(path);
   if (form !== null) return { space: 'autodiscover', form, query: query.slice(1) };
   if (ews.enabled && path.toLowerCase() === ewsPath.toLowerCase()) return ewsTarget(query);
   if (traveler && isTravelerPath(path)) return travelerTarget(method, target, path, query);
-  const { pathname } = backend.url;
-  return {
-    space: 'eas',
-    request: readTarget(method, target),
-    path: pathname === '/' ? easPath : pathname,
-  };
+  return easTarget(method, target, backend.url);
 };
+
+const easTarget = (method: string, target: string, { pathname }: URL): Target => ({
+  space: 'eas',
+  request: readTarget(method, target),
+  path: pathname === '/' ? easPath : pathname,
+});
 
 const ewsTarget = (query: string): Target => ({
   space: 'ews',

@@ -221,7 +221,6 @@ export const openConnection = (socket: Socket, host: ConnectionHost): Connection
       return false;
     }
     const end = endOfHead(all, from);
-    if (phase === 'idle' || phase === 'fresh') enter('head');
     if (end < 0 || end - from > maxHeadBytes)
       return awaitHead(from === 0 ? all : all.subarray(from), end >= 0);
     bytes = end === all.length ? null : all.subarray(end);
@@ -249,6 +248,7 @@ export const openConnection = (socket: Socket, host: ConnectionHost): Connection
   const awaitHead = (all: Buffer, isTooLong: boolean): false => {
     if (isTooLong || all.length > maxHeadBytes)
       return stop({ status: 431, problem: 'the head is too large' });
+    if (phase !== 'head') enter('head');
     if (!canBecomeHead(all, lookedAt)) return stop({ status: 400, problem: 'the head is malformed' });
     bytes = all;
     // A carriage return at the end waits for its line feed.

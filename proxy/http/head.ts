@@ -7,8 +7,11 @@
  * Source: RFC 9112 2.2, 3, 4 and 5; RFC 9110 5.5 and 5.6.2.
  */
 
-/** Field lines in their order, three entries each: the name as sent, the name in lower case, the value. */
+/** Field lines in their order, two entries each: the name in lower case and the value. */
 export type Fields = readonly string[];
+
+/** The same with a third entry: the name as sent. */
+export type SentFields = readonly string[];
 
 export type Version = '1.0' | '1.1';
 
@@ -22,7 +25,7 @@ export interface RequestHead {
 export interface ResponseHead {
   readonly status: number;
   readonly version: Version;
-  readonly fields: Fields;
+  readonly fields: SentFields;
 }
 
 /** Why bytes are no head. */
@@ -76,39 +79,56 @@ export const canBecomeHead = (bytes: Uint8Array, from: number): boolean => {
   return true;
 };
 
-/** Lower case of the spellings that are met most: a look-up is cheaper than another string. */
-const spellings = new Map(
-  [
-    ...['Accept', 'Accept-Encoding', 'Accept-Language', 'Authorization', 'Cache-Control', 'Connection'],
-    ...['Content-Encoding', 'Content-Length', 'Content-Type', 'Cookie', 'Date', 'ETag', 'Expect', 'Expires'],
-    ...[
-      'Host',
-      'Keep-Alive',
-      'Location',
-      'MS-ASAcceptMultiPart',
-      'MS-ASProtocolVersion',
-      'MS-Server-ActiveSync',
-    ],
-    ...['MS-ASProtocolCommands', 'MS-ASProtocolVersions', 'Pragma', 'Public', 'Server', 'Set-Cookie'],
-    ...['Transfer-Encoding', 'User-Agent', 'Vary', 'WWW-Authenticate', 'X-AspNet-Version', 'X-Powered-By'],
-    ...[
-      'X-BEServer',
-      'X-CalculatedBETarget',
-      'X-DiagInfo',
-      'X-FEServer',
-      'X-Forwarded-For',
-      'X-MS-BackOffDuration',
-    ],
-    ...['X-MS-Location', 'X-MS-PolicyKey', 'client-request-id', 'request-id', 'return-client-request-id'],
-  ].flatMap((name) => [
-    [name, name.toLowerCase()] as const,
-    [name.toLowerCase(), name.toLowerCase()] as const,
-  ]),
-);
+/** Names that are met most, told by their bytes: a string of each would only be made to be looked up. */
+const commonNames = [
+  ...['accept', 'accept-encoding', 'accept-language', 'authorization', 'cache-control', 'client-request-id'],
+  ...['connection', 'content-encoding', 'content-length', 'content-type', 'cookie', 'date', 'etag', 'expect'],
+  ...['expires', 'host', 'keep-alive', 'location', 'ms-asacceptmultipart', 'ms-asprotocolcommands'],
+  ...[
+    'ms-asprotocolversion',
+    'ms-asprotocolversions',
+    'ms-server-activesync',
+    'pragma',
+    'public',
+    'request-id',
+  ],
+  ...['return-client-request-id', 'server', 'set-cookie', 'transfer-encoding', 'user-agent', 'vary'],
+  ...[
+    'www-authenticate',
+    'x-aspnet-version',
+    'x-beserver',
+    'x-calculatedbetarget',
+    'x-diaginfo',
+    'x-feserver',
+  ],
+  ...['x-forwarded-for', 'x-ms-backoffduration', 'x-ms-location', 'x-ms-policykey', 'x-powered-by'],
+];
+
+/** Makes a letter small; of the bytes of names no other becomes a letter, a digit or a hyphen by it. */
+const small = 0x20;
+const slotOf = (first: number, last: number, length: number): number =>
+  ((first | small) * 7 + (last | small) * 3 + length) & 255;
+
+const commonBySlot = Array.from({ length: 256 }, (): string[] => []);
+for (const name of commonNames)
+  commonBySlot[slotOf(name.charCodeAt(0), name.charCodeAt(name.length - 1), name.length)]?.push(name);
+
+/** The name between `from` and `to` in lower case if it is a common one. */
+const commonName = (bytes: Uint8Array, from: number, to: number): string | null => {
+  const length = to - from;
+  const slot = slotOf(bytes[from] as number, bytes[to - 1] as number, length);
+  for (const name of commonBySlot[slot] as string[]) {
+    if (name.length !== length) continue;
+    let at = 0;
+    while (at < length && ((bytes[from + at] as number) | small) === name.charCodeAt(at)) at += 1;
+    if (at === length) return name;
+  }
+  return null;
+};
 
 /**
  * Reads the field lines from `at` to the empty line. `text` is `bytes` from `start` on in ISO-8859-1, character by byte.
- * Answers the problem, or null when `fields` has them all.
+ * Answers the problem, or null when `fields` has them all, with the name as sent if `isSent`.
  */
 const readFields = (
   bytes: Buffer,
@@ -116,6 +136,7 @@ const readFields = (
   start: number,
   first: number,
   fields: string[],
+  isSent: boolean,
 ): string | null => {
   const end = start + text.length;
   let at = first;
@@ -130,8 +151,14 @@ const readFields = (
     let to = lineEnd;
     while (from < to && (bytes[from] === SP || bytes[from] === TAB)) from += 1;
     while (to > from && (bytes[to - 1] === SP || bytes[to - 1] === TAB)) to -= 1;
-    const name = text.slice(at - start, nameEnd - start);
-    fields.push(name, spellings.get(name) ?? name.toLowerCase(), text.slice(from - start, to - start));
+    const common = commonName(bytes, at, nameEnd);
+    const value = text.slice(from - start, to - start);
+    if (common !== null && !isSent) fields.push(common, value);
+    else {
+      const name = text.slice(at - start, nameEnd - start);
+      fields.push(common ?? name.toLowerCase(), value);
+      if (isSent) fields.push(name);
+    }
     at = lineEnd + 2;
   }
 };
@@ -149,7 +176,7 @@ export const readRequestHead = (bytes: Buffer, from: number, end: number): Reque
   if (version === null || bytes[targetEnd + 9] !== CR || bytes[targetEnd + 10] !== LF)
     return noHead('the HTTP version is not served');
   const fields: string[] = [];
-  const problem = readFields(bytes, text, from, targetEnd + 11, fields);
+  const problem = readFields(bytes, text, from, targetEnd + 11, fields, false);
   return problem === null
     ? {
         method: text.slice(0, methodEnd - from),
@@ -177,6 +204,6 @@ export const readResponseHead = (bytes: Buffer, from: number, end: number): Resp
   const lineEnd = skip(bytes, from + 12, end, isValue);
   if (bytes[lineEnd] !== CR || bytes[lineEnd + 1] !== LF) return noHead('the status line is malformed');
   const fields: string[] = [];
-  const problem = readFields(bytes, text, from, lineEnd + 2, fields);
+  const problem = readFields(bytes, text, from, lineEnd + 2, fields, true);
   return problem === null ? { status, version, fields } : noHead(problem);
 };

@@ -18,7 +18,7 @@ import {
   noBody,
   openDecoder,
 } from './body.ts';
-import { endOfHead, type Fields, type ResponseHead, readResponseHead, type Version } from './head.ts';
+import { endOfHead, type ResponseHead, readResponseHead, type SentFields, type Version } from './head.ts';
 import { inOnePiece } from './slab.ts';
 
 /** What is sent. */
@@ -362,11 +362,11 @@ interface Said {
 const also = (earlier: string | undefined, value: string): string =>
   earlier === undefined || earlier === '' ? value : `${earlier}, ${value}`;
 
-const saidIn = (fields: Fields): Said => {
+const saidIn = (fields: SentFields): Said => {
   const said: Said = { length: undefined, encoding: undefined, connection: '', keepAlive: '' };
   for (let at = 0; at < fields.length; at += 3) {
-    const value = fields[at + 2] as string;
-    switch (fields[at + 1]) {
+    const value = fields[at + 1] as string;
+    switch (fields[at]) {
       case 'content-length':
         said.length = also(said.length, value);
         break;

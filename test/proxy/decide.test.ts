@@ -332,7 +332,7 @@ test('only Basic and Bearer challenges are offered', () => {
 test("answers lose the connection's headers and point back at the proxy", () => {
   const own = new URL('https://mail.example.org');
   const fields = (...pairs: readonly (readonly [string, string])[]) =>
-    pairs.flatMap(([name, value]) => [name, name.toLowerCase(), value]);
+    pairs.flatMap(([name, value]) => [name.toLowerCase(), value, name]);
   const lines = responseHeaders(
     451,
     fields(

@@ -1,8 +1,8 @@
 /** Reading HTTP/1 messages: one reading or none, never one that Node's own parser would not share. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { createServer, type IncomingMessage, request } from 'node:http';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { readHeaders } from '../../../proxy/headers.ts';
@@ -21,14 +21,25 @@ test('a head is read into its line and its fields, from wherever it stands', () 
     method: 'POST',
     target: '/a?b=c',
     version: '1.1',
-    fields: ['Host', 'host', 'x', 'X-Odd-Name', 'x-odd-name', 'two words', 'Empty', 'empty', ''],
+    fields: ['host', 'x', 'x-odd-name', 'two words', 'empty', ''],
   });
-  assert.deepEqual(responseHead('HTTP/1.1 449 Retry after \xe9\r\nA: \xe4\r\n\r\n'), {
+  assert.deepEqual(responseHead('HTTP/1.1 449 Retry after \xe9\r\nA: \xe4\r\nSERVER: b\r\n\r\n'), {
     status: 449,
     version: '1.1',
-    fields: ['A', 'a', '\xe4'],
+    fields: ['a', '\xe4', 'A', 'server', 'b', 'SERVER'],
   });
   assert.deepEqual(responseHead('HTTP/1.0 204\r\n\r\n'), { status: 204, version: '1.0', fields: [] });
+});
+
+test('a name is read letter by letter, also one that is nearly a common one', () => {
+  const chars = [..."!#$%&'*+-.^_`|~0123456789ABCYZabcyz"];
+  for (const common of ['Host', 'Content-Length', 'Transfer-Encoding', 'X-FEServer', 'X-MS-Location'])
+    for (let at = 0; at < common.length; at += 1)
+      for (const char of chars) {
+        const name = `${common.slice(0, at)}${char}${common.slice(at + 1)}`;
+        const head = requestHead(`POST /a HTTP/1.1\r\n${name}: v\r\n\r\n`);
+        assert.deepEqual('fields' in head && head.fields, [name.toLowerCase(), 'v']);
+      }
 });
 
 test('what receivers read in several ways is no head', () => {
@@ -93,7 +104,7 @@ const framingOf = (...lines: readonly string[]) =>
   readHeaders(
     lines.flatMap((line) => {
       const [name = '', value = ''] = line.split(': ');
-      return [name, name.toLowerCase(), value];
+      return [name.toLowerCase(), value];
     }),
     '1.1',
   ).framing;
@@ -185,29 +196,34 @@ test('chunks are read in one way or not at all', () => {
 const honest =
   'POST /Microsoft-Server-ActiveSync?Cmd=Sync HTTP/1.1\r\nHost: x\r\nUser-Agent: a b\r\nContent-Length: 3\r\n\r\n';
 
-test('whatever is read as a head here, Node reads alike', async (t) => {
-  const server = createServer({ requireHostHeader: false });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close());
-  const { port } = server.address() as AddressInfo;
+/** Thousands of texts, each the honest one with a few edits; the same in every run. */
+const spoilt = (text: string): ReadonlySet<string> => {
   const edit = fc.record({
-    at: fc.nat({ max: honest.length - 1 }),
+    at: fc.nat({ max: text.length - 1 }),
     drop: fc.nat({ max: 3 }),
     put: fc.oneof(
       fc.constantFrom('', ' ', '\t', '\r\n', '\n', '\r', ':', ', ', '\x00', '\x80', 'A: b\r\n', '%', '"'),
       fc.uint8Array({ minLength: 1, maxLength: 2 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
     ),
   });
-  const messages = fc
+  const edited = fc
     .sample(fc.array(edit, { minLength: 1, maxLength: 3 }), { numRuns: 8_000, seed: 20_261_201 })
     .map((edits) => {
-      let text = honest;
-      for (const { at, drop, put } of edits) text = `${text.slice(0, at)}${put}${text.slice(at + drop)}`;
-      return text;
+      let made = text;
+      for (const { at, drop, put } of edits) made = `${made.slice(0, at)}${put}${made.slice(at + drop)}`;
+      return made;
     });
+  return new Set(edited);
+};
+
+test('whatever is read as the head of a request here, Node reads alike', async (t) => {
+  const server = createServer({ requireHostHeader: false });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
   let read = 0;
-  for (const text of new Set(messages)) {
+  for (const text of spoilt(honest)) {
     const bytes = bytesOf(text);
     const end = endOfHead(bytes, 0);
     const head = end === bytes.length ? readRequestHead(bytes, 0, end) : null;
@@ -231,14 +247,57 @@ test('whatever is read as a head here, Node reads alike', async (t) => {
     });
     if (typeof seen === 'string') assert.fail(`Node answers ${seen}: ${JSON.stringify(text)}`);
     const { method, url, httpVersion, rawHeaders } = seen;
-    const pairs = head.fields.filter((_, at) => at % 3 !== 1);
     assert.deepEqual(
-      [head.method, head.target, head.version, pairs],
-      [method, url, httpVersion, rawHeaders],
+      [head.method, head.target, head.version, head.fields],
+      [method, url, httpVersion, rawHeaders.map((text, at) => (at % 2 === 0 ? text.toLowerCase() : text))],
       JSON.stringify(text),
     );
     server.removeAllListeners('request');
   }
-  t.diagnostic(`${read} of ${messages.length} heads were read`);
+  t.diagnostic(`${read} heads were read`);
+  assert.ok(read > 300, `only ${read} heads were read`);
+});
+
+const answered =
+  'HTTP/1.1 200 OK\r\nServer: x\r\nMS-Server-ActiveSync: 14.1\r\nX-a: a b\r\nContent-Length: 3\r\n\r\n';
+
+test('whatever is read as the head of an answer here, Node reads alike', async (t) => {
+  let sent: Buffer = Buffer.alloc(0);
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end(sent));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  let read = 0;
+  for (const text of spoilt(answered)) {
+    const bytes = bytesOf(text);
+    const end = endOfHead(bytes, 0);
+    const head = end === bytes.length ? readResponseHead(bytes, 0, end) : null;
+    if (head === null || 'problem' in head) continue;
+    const names = head.fields.filter((_, at) => at % 3 === 0);
+    const lengths = head.fields.filter((_, at) => at % 3 === 1 && names[(at - 1) / 3] === 'content-length');
+    // What upstream.ts refuses for what the head says of the body, and answers that come before the answer.
+    if (lengths.join() !== '3' || head.status < 200 || names.includes('transfer-encoding')) continue;
+    if (names.includes('upgrade') || /content-length:[^\r]*\t/i.test(text)) continue;
+    read += 1;
+    sent = Buffer.concat([bytes, bytesOf('abc')]);
+    const seen = await new Promise<IncomingMessage | Error>((resolve) => {
+      request({ port, host: '127.0.0.1', agent: false }, resolve).once('error', resolve).end();
+    });
+    if (seen instanceof Error) assert.fail(`Node says ${seen.message}: ${JSON.stringify(text)}`);
+    seen.resume();
+    const { statusCode, httpVersion, rawHeaders } = seen;
+    const pairs = head.fields.flatMap((value, at) => (at % 3 === 1 ? [head.fields[at + 1], value] : []));
+    assert.deepEqual(
+      [head.status, head.version, pairs],
+      [statusCode, httpVersion, rawHeaders],
+      JSON.stringify(text),
+    );
+    await once(seen, 'close');
+  }
+  t.diagnostic(`${read} heads were read`);
   assert.ok(read > 300, `only ${read} heads were read`);
 });
