@@ -23,7 +23,15 @@ import { hasBody, type ReadHeaders, requestHeaders } from './headers.ts';
 import { endHeartbeat } from './heartbeat.ts';
 import type { Held, HeldRequests } from './held.ts';
 import { noBody } from './http/body.ts';
-import { answer, type Exchange, forgetBody, type Peeked, peek, sendContinue } from './http/exchange.ts';
+import {
+  answer,
+  type Exchange,
+  forgetBody,
+  type Peeked,
+  peek,
+  sendContinue,
+  takeCarried,
+} from './http/exchange.ts';
 import type { Upstream } from './http/upstream.ts';
 import type { Decision, Question } from './question.ts';
 import { refuse } from './refuse.ts';
@@ -438,7 +446,7 @@ const logRequest = (
   const { target, credential, client, method } = reading;
   const { connection, status, startedAt } = reading.exchange;
   const request = !('request' in target) || 'unreadable' in target.request ? null : target.request;
-  const { bytesIn, bytesOut } = connection.takeCarried();
+  const { bytesIn, bytesOut } = takeCarried(connection);
   observe({
     instance: instance.name,
     client,

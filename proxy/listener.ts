@@ -9,8 +9,14 @@ import { MusterError } from '../platform/errors.ts';
 import type { AccessEntry } from './access-log.ts';
 import type { ClientAddresses } from './client-address.ts';
 import type { Gate } from './gate.ts';
-import { type ConnectionHost, type ConnectionTiming, openConnection } from './http/connection.ts';
-import type { Connection } from './http/exchange.ts';
+import {
+  type ClientConnection,
+  type ConnectionHost,
+  type ConnectionTiming,
+  closeIdle,
+  openConnection,
+  sweep,
+} from './http/connection.ts';
 
 /** Times that a client is given, in ms; tests shorten them. */
 export interface ListenerTiming extends ConnectionTiming {
@@ -59,7 +65,7 @@ export interface Listener {
 export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: ListenerParts): Listener => {
   const { addresses } = parts;
   const timing = { ...usual, ...parts.timing };
-  const connections = new Set<Connection>();
+  const connections = new Set<ClientConnection>();
   let isEnding = false;
   const host: ConnectionHost = {
     timing,
@@ -103,27 +109,27 @@ export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: Lis
         parts.observe(entryOf(parts, client, 'balancer', problem, null, bytesIn)),
     });
   const sockets = socketsOf(server);
-  let sweep: NodeJS.Timeout | undefined;
+  let sweeps: NodeJS.Timeout | undefined;
   server.once('listening', () => {
-    sweep = setInterval(() => {
+    sweeps = setInterval(() => {
       const now = performance.now();
-      for (const connection of connections) connection.sweep(now);
+      for (const connection of connections) sweep(connection, now);
     }, timing.checkMs);
   });
-  server.once('close', () => clearInterval(sweep));
+  server.once('close', () => clearInterval(sweeps));
   const drain = async (graceMs: number, onSweep: () => void): Promise<void> => {
     isEnding = true;
     const closed = close(server);
-    const closeIdle = (): void => {
+    const closeAllIdle = (): void => {
       onSweep();
-      for (const connection of connections) connection.closeIdle();
+      for (const connection of connections) closeIdle(connection);
     };
-    closeIdle();
+    closeAllIdle();
     const cut = setTimeout(() => {
       for (const socket of sockets) socket.destroy();
     }, graceMs);
     // Connections that finish their request meanwhile would stay open for the next one.
-    const again = setInterval(closeIdle, 50);
+    const again = setInterval(closeAllIdle, 50);
     await closed;
     clearTimeout(cut);
     clearInterval(again);

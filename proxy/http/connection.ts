@@ -7,7 +7,17 @@
 import type { Socket } from 'node:net';
 import { type ReadHeaders, readHeaders } from '../headers.ts';
 import { decode, noBody, openDecoder } from './body.ts';
-import { type Connection, type Exchange, forgetBody, isComplete, settlePeek } from './exchange.ts';
+import {
+  type Connection,
+  closes,
+  type Exchange,
+  enter,
+  forgetBody,
+  isComplete,
+  pause,
+  resume,
+  settlePeek,
+} from './exchange.ts';
 import { canBecomeHead, endOfHead, readRequestHead } from './head.ts';
 
 /** Times in ms, measured by `sweep`. */
@@ -46,9 +56,6 @@ const maxHeadBytes = 32 * 1024;
 /** What a client may send ahead of being read: more is left in the kernel. */
 const maxAheadBytes = 64 * 1024;
 
-/** `fresh`: nothing has come. `closing`: all is said, and the client has time to read it. */
-type Phase = 'fresh' | 'head' | 'body' | 'answer' | 'discard' | 'idle' | 'closing';
-
 const CR = 13;
 const LF = 10;
 
@@ -62,281 +69,271 @@ const afterLineEnds = (bytes: Buffer): number => {
 const takePiece = (exchange: Exchange, piece: Buffer): void => {
   if (exchange.isOver) return;
   if (exchange.sink !== null) {
-    if (!exchange.sink.data(piece)) exchange.connection.pause();
+    if (!exchange.sink.data(piece)) pause(exchange.connection);
     return;
   }
   exchange.waiting.push(piece);
   exchange.waitingBytes += piece.length;
 };
 
+/** A connection of a client, with its host. */
+export interface ClientConnection extends Connection {
+  readonly host: ConnectionHost;
+}
+
 /** Opens one on a socket, whose TLS handshake is over if it has one. */
-export const openConnection = (socket: Socket, host: ConnectionHost): Connection => {
-  const { timing } = host;
-  let phase: Phase = 'fresh';
-  let since = performance.now();
-  /** What has come and is not understood yet, and how much of it was looked at. */
-  let bytes: Buffer | null = null;
-  let lookedAt = 0;
-  let exchange: Exchange | null = null;
-  let isAdvancing = false;
-  let isPaused = false;
-  /** What waited to be written when somebody last looked, and since when. */
-  let unsentBytes = 0;
-  let unsentSince = since;
-  let bytesReadBefore = 0;
-  let bytesWrittenBefore = 0;
-
-  const enter = (next: Phase): void => {
-    phase = next;
-    since = performance.now();
-  };
-
-  /** Whether what is to be written has waited for the client too long. */
-  const takesNothing = (now: number): boolean => {
-    const { writableLength } = socket;
-    if (writableLength !== unsentBytes) {
-      unsentBytes = writableLength;
-      unsentSince = now;
-    }
-    return writableLength > 0 && now - unsentSince > timing.idleBodyMs;
-  };
-
-  const connection: Connection = {
+export const openConnection = (socket: Socket, host: ConnectionHost): ClientConnection => {
+  const now = performance.now();
+  const connection: ClientConnection = {
+    socket,
+    host,
+    phase: 'fresh',
+    since: now,
+    bytes: null,
+    lookedAt: 0,
+    exchange: null,
+    isAdvancing: false,
+    isPaused: false,
     closesAfter: false,
-    keptLines: host.keptLines,
-    closes: () => connection.closesAfter || host.isEnding(),
-    flushed: (error) => {
-      if (!error && exchange !== null && exchange.isAnswered) over(exchange, true);
-    },
-    pause: () => {
-      if (isPaused) return;
-      isPaused = true;
-      socket.pause();
-    },
-    resume: () => {
-      if (!isPaused) return;
-      isPaused = false;
-      // Time in which nothing could be sent is not the client's.
-      since = performance.now();
-      socket.resume();
-    },
-    wantsBody: (wanted) => {
-      if (wanted === exchange && phase === 'answer') enter('body');
-      connection.resume();
-    },
-    sweep: (now) => {
-      const passed = now - since;
-      if (takesNothing(now)) return void socket.destroy();
-      if (phase === 'fresh' && passed > timing.headersMs) socket.destroy();
-      else if (phase === 'head' && passed > timing.headersMs)
-        refuse({ status: 408, problem: 'the head did not arrive in time' });
-      else if (phase === 'body') {
-        const isLate = now - (exchange?.startedAt ?? now) > timing.requestMs;
-        if (isLate || (!isPaused && passed > timing.idleBodyMs)) socket.destroy();
-      } else if (phase === 'idle' && passed > timing.idleMs) close(true);
-      else if ((phase === 'closing' || phase === 'discard') && passed > timing.lingerMs) socket.destroy();
-    },
-    closeIdle: () => {
-      if (phase === 'idle') close(true);
-    },
-    destroy: () => void socket.destroy(),
-    takeCarried: () => {
-      const { bytesRead, bytesWritten } = socket;
-      const carried = { bytesIn: bytesRead - bytesReadBefore, bytesOut: bytesWritten - bytesWrittenBefore };
-      bytesReadBefore = bytesRead;
-      bytesWrittenBefore = bytesWritten;
-      return carried;
+    unsentBytes: 0,
+    unsentSince: now,
+    carriedIn: 0,
+    carriedOut: 0,
+    flushed(error) {
+      const { exchange } = connection;
+      if (!error && exchange !== null && exchange.isAnswered) over(connection, exchange, true);
     },
   };
-
-  /** Ends it once all is written. With bytes unread the system would reset it and the client lose its answer. */
-  const close = (hasReadAll: boolean): void => {
-    bytes = null;
-    enter('closing');
-    if (hasReadAll) return void socket.destroySoon();
-    socket.end();
-    connection.resume();
-  };
-
-  /** Answers what is no request, and closes. */
-  const refuse = (fault: Fault, method: string | null = null): void => {
-    host.onFault(socket, fault, method);
-    const rule = method === null ? 'protocol' : 'method';
-    const reason = reasonOf(fault.status);
-    socket.write(
-      `HTTP/1.1 ${fault.status} ${reason}\r\nx-muster-reason: ${rule}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
-      'latin1',
-    );
-    close(false);
-  };
-
-  /** The exchange has been answered, or has lost its client. */
-  const over = (ended: Exchange, isAnswered: boolean): void => {
-    if (ended.isOver) return;
-    ended.isOver = true;
-    ended.sink = null;
-    settlePeek(ended);
-    forgetBody(ended);
-    const { onOver } = ended;
-    ended.onOver = null;
-    ended.onDrain = null;
-    onOver?.(isAnswered);
-    if (!isAnswered || socket.destroyed) return;
-    if (connection.closes()) {
-      exchange = null;
-      close(isComplete(ended) && bytes === null && ended.headers.malformed === null);
-    } else if (isComplete(ended)) next();
-    else {
-      // What is left of a request that was answered already is read away, for a while.
-      enter('discard');
-      connection.resume();
-    }
-  };
-
-  const next = (): void => {
-    exchange = null;
-    enter('idle');
-    if (bytes === null) connection.resume();
-    else if (!isAdvancing) advance();
-  };
-
-  const advance = (): void => {
-    isAdvancing = true;
-    while (bytes !== null && phase !== 'closing' && !socket.destroyed) {
-      if (exchange === null) {
-        if (!readHead(bytes)) break;
-      } else if (isComplete(exchange)) break;
-      else if (!readBody(exchange, bytes)) break;
-    }
-    isAdvancing = false;
-    if (bytes !== null && exchange !== null && bytes.length > maxAheadBytes) connection.pause();
-  };
-
-  /** Starts an exchange; false when more has to come first, or nothing more is wanted. */
-  const readHead = (all: Buffer): boolean => {
-    const from = lookedAt > 0 ? 0 : afterLineEnds(all);
-    if (from === all.length) {
-      bytes = null;
-      connection.resume();
-      return false;
-    }
-    const end = endOfHead(all, from);
-    if (end < 0 || end - from > maxHeadBytes)
-      return awaitHead(from === 0 ? all : all.subarray(from), end >= 0);
-    bytes = end === all.length ? null : all.subarray(end);
-    lookedAt = 0;
-    const head = readRequestHead(all, from, end);
-    if ('problem' in head) return stop({ status: 400, problem: head.problem });
-    const { method, target, version, fields } = head;
-    if (method === 'CONNECT')
-      return stop({ status: 403, problem: 'only POST and OPTIONS are served' }, method);
-    const headers = readHeaders(fields, version);
-    const expect = version === '1.1' ? headers.values.get('expect') : undefined;
-    const fault = faultOf(headers, version, expect);
-    if (fault !== null) return stop(fault);
-    if (version === '1.0' || headers.malformed !== null || asksToClose(headers))
-      connection.closesAfter = true;
-    start(headers, method, target, version === '1.0', expect !== undefined);
-    return true;
-  };
-
-  const stop = (fault: Fault, method: string | null = null): false => {
-    refuse(fault, method);
-    return false;
-  };
-
-  const awaitHead = (all: Buffer, isTooLong: boolean): false => {
-    if (isTooLong || all.length > maxHeadBytes)
-      return stop({ status: 431, problem: 'the head is too large' });
-    if (phase !== 'head') enter('head');
-    if (!canBecomeHead(all, lookedAt)) return stop({ status: 400, problem: 'the head is malformed' });
-    bytes = all;
-    // A carriage return at the end waits for its line feed.
-    lookedAt = Math.max(0, all.length - 1);
-    connection.resume();
-    return false;
-  };
-
-  const start = (
-    headers: ReadHeaders,
-    method: string,
-    target: string,
-    isOld: boolean,
-    expectsContinue: boolean,
-  ): void => {
-    enter('answer');
-    const { framing, malformed } = headers;
-    const isSound = malformed === null && 'kind' in framing;
-    const started: Exchange = {
-      connection,
-      socket,
-      method,
-      target,
-      headers,
-      expectsContinue,
-      isOld,
-      startedAt: since,
-      decoder: openDecoder(isSound ? framing : noBody),
-      waiting: [],
-      waitingBytes: 0,
-      sink: null,
-      peeking: null,
-      status: null,
-      head: '',
-      framing: 'none',
-      left: 0,
-      isAnswered: false,
-      onOver: null,
-      onDrain: null,
-      isOver: false,
-      isBroken: false,
-    };
-    exchange = started;
-    // Most bodies come with their head: whoever looks into one then need not wait.
-    if (bytes !== null && !isComplete(started) && !readBody(started, bytes)) return;
-    host.handle(started);
-  };
-
-  /** False when the body is malformed: the connection is gone. */
-  const readBody = (current: Exchange, all: Buffer): boolean => {
-    if (phase === 'body') since = performance.now();
-    bytes = null;
-    const at = decode(current.decoder, all, 0, takePiece, current);
-    if (at < 0) {
-      // An answer that was begun must not go on into another, and what was forwarded must not look complete.
-      current.isBroken = true;
-      socket.destroy();
-      return false;
-    }
-    if (at < all.length) bytes = all.subarray(at);
-    settlePeek(current);
-    if (isComplete(current)) completed(current);
-    else if (current.sink === null && current.peeking === null && current.waitingBytes > maxAheadBytes)
-      connection.pause();
-    return true;
-  };
-
-  const completed = (current: Exchange): void => {
-    if (phase === 'body') enter('answer');
-    current.sink?.end();
-    if (current.isOver && exchange === current) next();
-  };
-
   socket.on('data', (piece: Buffer) => {
-    if (phase === 'closing') return;
-    bytes = bytes === null ? piece : Buffer.concat([bytes, piece]);
-    if (!isAdvancing) advance();
+    const { bytes } = connection;
+    if (connection.phase === 'closing') return;
+    connection.bytes = bytes === null ? piece : Buffer.concat([bytes, piece]);
+    if (!connection.isAdvancing) advance(connection);
   });
-  socket.on('drain', () => exchange?.onDrain?.());
-  socket.on('error', () => {});
+  socket.on('drain', () => connection.exchange?.onDrain?.());
+  socket.on('error', ignore);
   // Who hangs up while an answer is awaited wants none.
   socket.on('end', () => {
+    const { exchange, phase } = connection;
     if (exchange === null ? phase === 'fresh' || phase === 'head' : !exchange.isAnswered) socket.destroy();
   });
   socket.on('close', () => {
-    if (exchange !== null) over(exchange, false);
+    const { exchange } = connection;
+    if (exchange !== null) over(connection, exchange, false);
   });
   return connection;
+};
+
+const ignore = (): void => {};
+
+/** Acts on time that has passed. */
+export const sweep = (connection: ClientConnection, now: number): void => {
+  const { socket, host, phase, since, exchange } = connection;
+  const { timing } = host;
+  const passed = now - since;
+  if (takesNothing(connection, now)) socket.destroy();
+  else if (phase === 'fresh' && passed > timing.headersMs) socket.destroy();
+  else if (phase === 'head' && passed > timing.headersMs)
+    refuse(connection, { status: 408, problem: 'the head did not arrive in time' });
+  else if (phase === 'body') {
+    const isLate = now - (exchange?.startedAt ?? now) > timing.requestMs;
+    if (isLate || (!connection.isPaused && passed > timing.idleBodyMs)) socket.destroy();
+  } else if (phase === 'idle' && passed > timing.idleMs) close(connection, true);
+  else if ((phase === 'closing' || phase === 'discard') && passed > timing.lingerMs) socket.destroy();
+};
+
+/** Whether what is to be written has waited for the client too long. */
+const takesNothing = (connection: ClientConnection, now: number): boolean => {
+  const { writableLength } = connection.socket;
+  if (writableLength !== connection.unsentBytes) {
+    connection.unsentBytes = writableLength;
+    connection.unsentSince = now;
+  }
+  return writableLength > 0 && now - connection.unsentSince > connection.host.timing.idleBodyMs;
+};
+
+/** Closes it unless a request is on it. */
+export const closeIdle = (connection: ClientConnection): void => {
+  if (connection.phase === 'idle') close(connection, true);
+};
+
+/** Ends it once all is written. With bytes unread the system would reset it and the client lose its answer. */
+const close = (connection: ClientConnection, hasReadAll: boolean): void => {
+  const { socket } = connection;
+  connection.bytes = null;
+  enter(connection, 'closing');
+  if (hasReadAll) return void socket.destroySoon();
+  socket.end();
+  resume(connection);
+};
+
+/** Answers what is no request, and closes. */
+const refuse = (connection: ClientConnection, fault: Fault, method: string | null = null): void => {
+  const { socket, host } = connection;
+  host.onFault(socket, fault, method);
+  const rule = method === null ? 'protocol' : 'method';
+  const reason = reasonOf(fault.status);
+  socket.write(
+    `HTTP/1.1 ${fault.status} ${reason}\r\nx-muster-reason: ${rule}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
+    'latin1',
+  );
+  close(connection, false);
+};
+
+/** The exchange has been answered, or has lost its client. */
+const over = (connection: ClientConnection, ended: Exchange, isAnswered: boolean): void => {
+  if (ended.isOver) return;
+  ended.isOver = true;
+  ended.sink = null;
+  settlePeek(ended);
+  forgetBody(ended);
+  const { onOver } = ended;
+  ended.onOver = null;
+  ended.onDrain = null;
+  onOver?.(isAnswered);
+  if (!isAnswered || connection.socket.destroyed) return;
+  if (closes(connection)) {
+    connection.exchange = null;
+    close(connection, isComplete(ended) && connection.bytes === null && ended.headers.malformed === null);
+  } else if (isComplete(ended)) next(connection);
+  else {
+    // What is left of a request that was answered already is read away, for a while.
+    enter(connection, 'discard');
+    resume(connection);
+  }
+};
+
+const next = (connection: ClientConnection): void => {
+  connection.exchange = null;
+  enter(connection, 'idle');
+  if (connection.bytes === null) resume(connection);
+  else if (!connection.isAdvancing) advance(connection);
+};
+
+const advance = (connection: ClientConnection): void => {
+  connection.isAdvancing = true;
+  while (connection.bytes !== null && connection.phase !== 'closing' && !connection.socket.destroyed) {
+    const { exchange, bytes } = connection;
+    if (exchange === null) {
+      if (!readHead(connection, bytes)) break;
+    } else if (isComplete(exchange)) break;
+    else if (!readBody(connection, exchange, bytes)) break;
+  }
+  connection.isAdvancing = false;
+  const { bytes, exchange } = connection;
+  if (bytes !== null && exchange !== null && bytes.length > maxAheadBytes) pause(connection);
+};
+
+/** Starts an exchange; false when more has to come first, or nothing more is wanted. */
+const readHead = (connection: ClientConnection, all: Buffer): boolean => {
+  const from = connection.lookedAt > 0 ? 0 : afterLineEnds(all);
+  if (from === all.length) {
+    connection.bytes = null;
+    resume(connection);
+    return false;
+  }
+  const end = endOfHead(all, from);
+  if (end < 0 || end - from > maxHeadBytes)
+    return awaitHead(connection, from === 0 ? all : all.subarray(from), end >= 0);
+  connection.bytes = end === all.length ? null : all.subarray(end);
+  connection.lookedAt = 0;
+  const head = readRequestHead(all, from, end);
+  if ('problem' in head) return stop(connection, { status: 400, problem: head.problem });
+  const { method, target, version, fields } = head;
+  if (method === 'CONNECT')
+    return stop(connection, { status: 403, problem: 'only POST and OPTIONS are served' }, method);
+  const headers = readHeaders(fields, version);
+  const expect = version === '1.1' ? headers.values.get('expect') : undefined;
+  const fault = faultOf(headers, version, expect);
+  if (fault !== null) return stop(connection, fault);
+  if (version === '1.0' || headers.malformed !== null || asksToClose(headers)) connection.closesAfter = true;
+  start(connection, headers, method, target, version === '1.0', expect !== undefined);
+  return true;
+};
+
+const stop = (connection: ClientConnection, fault: Fault, method: string | null = null): false => {
+  refuse(connection, fault, method);
+  return false;
+};
+
+const awaitHead = (connection: ClientConnection, all: Buffer, isTooLong: boolean): false => {
+  if (isTooLong || all.length > maxHeadBytes)
+    return stop(connection, { status: 431, problem: 'the head is too large' });
+  if (connection.phase !== 'head') enter(connection, 'head');
+  if (!canBecomeHead(all, connection.lookedAt))
+    return stop(connection, { status: 400, problem: 'the head is malformed' });
+  connection.bytes = all;
+  // A carriage return at the end waits for its line feed.
+  connection.lookedAt = Math.max(0, all.length - 1);
+  resume(connection);
+  return false;
+};
+
+const start = (
+  connection: ClientConnection,
+  headers: ReadHeaders,
+  method: string,
+  target: string,
+  isOld: boolean,
+  expectsContinue: boolean,
+): void => {
+  enter(connection, 'answer');
+  const { framing, malformed } = headers;
+  const isSound = malformed === null && 'kind' in framing;
+  const started: Exchange = {
+    connection,
+    socket: connection.socket,
+    method,
+    target,
+    headers,
+    expectsContinue,
+    isOld,
+    startedAt: connection.since,
+    decoder: openDecoder(isSound ? framing : noBody),
+    waiting: [],
+    waitingBytes: 0,
+    sink: null,
+    peeking: null,
+    status: null,
+    head: '',
+    framing: 'none',
+    left: 0,
+    isAnswered: false,
+    onOver: null,
+    onDrain: null,
+    isOver: false,
+    isBroken: false,
+  };
+  connection.exchange = started;
+  const { bytes } = connection;
+  // Most bodies come with their head: whoever looks into one then need not wait.
+  if (bytes !== null && !isComplete(started) && !readBody(connection, started, bytes)) return;
+  connection.host.handle(started);
+};
+
+/** False when the body is malformed: the connection is gone. */
+const readBody = (connection: ClientConnection, current: Exchange, all: Buffer): boolean => {
+  if (connection.phase === 'body') connection.since = performance.now();
+  connection.bytes = null;
+  const at = decode(current.decoder, all, 0, takePiece, current);
+  if (at < 0) {
+    // An answer that was begun must not go on into another, and what was forwarded must not look complete.
+    current.isBroken = true;
+    connection.socket.destroy();
+    return false;
+  }
+  if (at < all.length) connection.bytes = all.subarray(at);
+  settlePeek(current);
+  if (isComplete(current)) completed(connection, current);
+  else if (current.sink === null && current.peeking === null && current.waitingBytes > maxAheadBytes)
+    pause(connection);
+  return true;
+};
+
+const completed = (connection: ClientConnection, current: Exchange): void => {
+  if (connection.phase === 'body') enter(connection, 'answer');
+  current.sink?.end();
+  if (current.isOver && connection.exchange === current) next(connection);
 };
 
 const reasons: Readonly<Record<number, string>> = {

@@ -20,28 +20,80 @@ export interface BodySink {
   readonly end: () => void;
 }
 
-/** The connection that carries it. */
+/**
+ * `fresh`: nothing has come. `discard`: what is left of a request that was answered already is read away. `closing`: all
+ * is said, and the client has time to read it.
+ */
+export type Phase = 'fresh' | 'head' | 'body' | 'answer' | 'discard' | 'idle' | 'closing';
+
+/** The connection that carries it; changed by this folder alone. A record and no closures: there is one for each device. */
 export interface Connection {
-  /** Told of a write that has left, or has failed. */
-  readonly flushed: (error?: Error | null) => void;
-  /** What an answer says when the connection goes on. */
-  readonly keptLines: string;
-  /** Set when the connection ends with the answer to the current request. */
+  readonly socket: Socket;
+  readonly host: {
+    /** Whether all connections end with their next answer. */
+    readonly isEnding: () => boolean;
+    /** What an answer says when the connection goes on. */
+    readonly keptLines: string;
+  };
+  phase: Phase;
+  /** When it came to this phase, or when it last got on in it; ms of the process. */
+  since: number;
+  /** What has come and is not understood yet, and how much of it was looked at. */
+  bytes: Buffer | null;
+  lookedAt: number;
+  exchange: Exchange | null;
+  isAdvancing: boolean;
+  isPaused: boolean;
+  /** It ends with the answer to the current request. */
   closesAfter: boolean;
-  /** Whether it does, for whatever reason. */
-  readonly closes: () => boolean;
-  readonly pause: () => void;
-  readonly resume: () => void;
-  /** From now on the client must send. */
-  readonly wantsBody: (exchange: Exchange) => void;
-  /** Acts on time that has passed. */
-  readonly sweep: (now: number) => void;
-  /** Closes it unless a request is on it. */
-  readonly closeIdle: () => void;
-  readonly destroy: () => void;
-  /** Bytes that it has carried since the last time this was asked: heads and chunk sizes too, TLS not. */
-  readonly takeCarried: () => { readonly bytesIn: number; readonly bytesOut: number };
+  /** What waited to be written when somebody last looked, and since when. */
+  unsentBytes: number;
+  unsentSince: number;
+  /** What it had carried when `takeCarried` was last called. */
+  carriedIn: number;
+  carriedOut: number;
+  /** Told of a write that has left, or has failed. */
+  flushed(error?: Error | null): void;
 }
+
+/** Goes over to a phase. */
+export const enter = (connection: Connection, phase: Phase): void => {
+  connection.phase = phase;
+  connection.since = performance.now();
+};
+
+/** Reads no more for now. */
+export const pause = (connection: Connection): void => {
+  if (connection.isPaused) return;
+  connection.isPaused = true;
+  connection.socket.pause();
+};
+
+/** Reads on. */
+export const resume = (connection: Connection): void => {
+  if (!connection.isPaused) return;
+  connection.isPaused = false;
+  // Time in which nothing could be sent is not the client's.
+  connection.since = performance.now();
+  connection.socket.resume();
+};
+
+/** Whether it ends with the answer to the current request, for whatever reason. */
+export const closes = ({ closesAfter, host }: Connection): boolean => closesAfter || host.isEnding();
+
+/** Bytes that it has carried since the last time this was asked: heads and chunk sizes too, TLS not. */
+export const takeCarried = (
+  connection: Connection,
+): { readonly bytesIn: number; readonly bytesOut: number } => {
+  const { bytesRead, bytesWritten } = connection.socket;
+  const carried = {
+    bytesIn: bytesRead - connection.carriedIn,
+    bytesOut: bytesWritten - connection.carriedOut,
+  };
+  connection.carriedIn = bytesRead;
+  connection.carriedOut = bytesWritten;
+  return carried;
+};
 
 /** One request and its answer; changed by this folder alone. */
 export interface Exchange {
@@ -86,6 +138,13 @@ export interface Peeked {
   readonly isSound: boolean;
 }
 
+/** From now on the client must send. */
+const wantBody = (exchange: Exchange): void => {
+  const { connection } = exchange;
+  if (connection.exchange === exchange && connection.phase === 'answer') enter(connection, 'body');
+  resume(connection);
+};
+
 /** Whether all of the request has come. */
 export const isComplete = ({ decoder }: Exchange): boolean => decoder.step === 'over';
 
@@ -108,7 +167,7 @@ const peeked = (exchange: Exchange, isSound: boolean): Peeked => ({
 export const peek = (exchange: Exchange, wantedBytes: number): Peeked | Promise<Peeked> => {
   if (exchange.waitingBytes >= wantedBytes || isComplete(exchange)) return peeked(exchange, true);
   if (exchange.isOver) return peeked(exchange, false);
-  exchange.connection.wantsBody(exchange);
+  wantBody(exchange);
   return new Promise((resolve) => {
     exchange.peeking = { wantedBytes, resolve };
   });
@@ -133,12 +192,12 @@ export const takeBody = (exchange: Exchange, sink: BodySink): void => {
   let takesMore = true;
   for (const piece of waiting) takesMore = sink.data(piece) && takesMore;
   if (isComplete(exchange)) return void sink.end();
-  exchange.connection.wantsBody(exchange);
-  if (!takesMore) exchange.connection.pause();
+  wantBody(exchange);
+  if (!takesMore) pause(exchange.connection);
 };
 
 /** Goes on with a body whose sink wanted no more. */
-export const resumeBody = (exchange: Exchange): void => exchange.connection.resume();
+export const resumeBody = ({ connection }: Exchange): void => resume(connection);
 
 /** Frees what was looked at; whoever looked sends it on by itself. */
 export const forgetBody = (exchange: Exchange): void => {
@@ -170,7 +229,7 @@ export const beginAnswer = (
   if (exchange.framing === 'close') connection.closesAfter = true;
   const length = sizeBytes === null || status === 204 ? '' : `content-length: ${sizeBytes}\r\n`;
   const chunks = exchange.framing === 'chunked' ? 'transfer-encoding: chunked\r\n' : '';
-  const kept = connection.closes() ? 'connection: close\r\n' : connection.keptLines;
+  const kept = closes(connection) ? 'connection: close\r\n' : connection.host.keptLines;
   exchange.head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n${fields}${length}${chunks}${kept}\r\n`;
 };
 
