@@ -146,6 +146,28 @@ test('a connection that the mail server closes between two requests is not used 
   assert.equal(sockets.length, 2);
 });
 
+test('a mail server that ends connections behind its answers without saying so gets a new one for each request', async (t) => {
+  const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+  const used = new Set<Socket>();
+  const answerOnce = (socket: Socket) => {
+    // What comes over a connection that it has given up is lost.
+    if (used.has(socket)) return socket.destroy();
+    used.add(socket);
+    return socket.write(ok);
+  };
+  const ended = (socket: Socket) => socket.end(ok);
+  const { proxy, sockets } = await openScripted(t, ended, answerOnce, answerOnce);
+  let now = 1_000;
+  t.mock.method(performance, 'now', () => now);
+  const status = async () => statuses(await all(proxy.port, last))[0];
+  assert.equal(await status(), '200');
+  if (!sockets[0]?.destroyed) await once(sockets[0] as Socket, 'close');
+  assert.deepEqual([await status(), await status(), sockets.length], ['200', '200', 3]);
+  // One that it kept for a second shows that it keeps them.
+  now += 1_000;
+  assert.deepEqual([await status(), await status(), sockets.length], ['200', '200', 3]);
+});
+
 test('HTTP/1.0 is answered without chunks and closed; nothing but the path asked for is sent on', async (t) => {
   const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n';
   const { proxy, received } = await openScripted(t, chunked);
