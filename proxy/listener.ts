@@ -89,7 +89,8 @@ export const openListener = (tls: TlsOptions | undefined, gate: Gate, parts: Lis
       : createTlsServer(
           {
             ...socketOptions,
-            ALPNProtocols: ['http/1.1'],
+            // A client that offers only the older one would get no handshake (RFC 7301 3.2).
+            ALPNProtocols: ['http/1.1', 'http/1.0'],
             ...tls,
             minVersion: 'TLSv1.2',
             handshakeTimeout: timing.handshakeMs,

@@ -3,7 +3,9 @@
  * mail-server.ts, used by forward.ts.
  *
  * A request is never sent twice: whether a mail has left cannot be known once a connection breaks (RFC 9110 9.2.2).
- * Connections are used again when both sides have said all, and for less time than the mail server keeps them.
+ * Connections are used again when both sides have said all, and for less time than the mail server keeps them. A server that
+ * ends them behind its answers without having said so (SOGo does) gets a new one for each request: one that was used again
+ * would be lost on the way, and nobody could tell whether its mail has left.
  * Source: RFC 9112 6.3 (length of answers), 9.3 (persistence); RFC 9110 15.2 (interim answers).
  */
 import type { Socket } from 'node:net';
@@ -90,6 +92,8 @@ const maxHeadBytes = 64 * 1024;
 /** How long a connection waits for another request at most: IIS gives up after two minutes, others earlier. */
 const idleMs = 30_000;
 const sweepMs = 5_000;
+/** A connection that outlives its answer by as much is one that the mail server means to keep. */
+const keptMs = 1_000;
 
 const fault = (message: string, code: string): Error => Object.assign(new Error(message), { code });
 
@@ -98,6 +102,8 @@ export const openUpstream = ({ url, connect }: UpstreamParts): Upstream => {
   const idle: Link[] = [];
   const links = new Set<Link>();
   let isDestroyed = false;
+  /** Set when one that was to be used again was ended soon after its answer, until one is seen to be kept. */
+  let endsUnsaid = false;
   const target = {
     hostname: url.hostname,
     host: url.host,
@@ -112,8 +118,19 @@ export const openUpstream = ({ url, connect }: UpstreamParts): Upstream => {
     link.socket.destroy();
   };
 
+  const takeIdle = (): Link | undefined => {
+    // The one used last: the others get the chance to be closed.
+    if (!endsUnsaid) return idle.pop();
+    const oldest = idle[0];
+    if (oldest === undefined || performance.now() - oldest.idleSince < keptMs) return undefined;
+    endsUnsaid = false;
+    return idle.shift();
+  };
+
   const failed = (link: Link, error: Error): void => {
     const { sending } = link;
+    const wasKept = idle.includes(link) || (sending !== null && link.decoder === null && link.idleSince > 0);
+    if (wasKept && performance.now() - link.idleSince < keptMs) endsUnsaid = true;
     link.sending = null;
     drop(link);
     if (sending !== null) fail(sending, error);
@@ -180,8 +197,7 @@ export const openUpstream = ({ url, connect }: UpstreamParts): Upstream => {
         isSent: false,
         isOver: false,
       };
-      // The one used last: the others get the chance to be closed.
-      const link = idle.pop();
+      const link = takeIdle();
       if (link === undefined) dial(sending);
       else assign(link, sending, target.host);
       return sending;

@@ -12,11 +12,11 @@ import { type BackEnd, type BackEndSettings, startBackEnd } from '../support/act
 import { onlyStatus } from '../support/active-sync/call.ts';
 import { type Answer, type Client, type ClientSettings, openClient } from '../support/active-sync/client.ts';
 import type { Mail, Partnership } from '../support/active-sync/mailbox.ts';
-import { type Form, readLine, writeLine } from '../support/active-sync/query.ts';
+import { easPath, type Form, readLine, writeLine } from '../support/active-sync/query.ts';
 import { all, decode, digest, find, text } from '../support/active-sync/read-wbxml.ts';
 import { type Element, element, encode, encodedLength, type Opaque } from '../support/active-sync/wbxml.ts';
 import { makeCertificate } from './own-certificate.ts';
-import { basic, healthy, openFeed, openProxy, verdictLine } from './stage.ts';
+import { basic, healthy, openFeed, openProxy, serve, verdictLine } from './stage.ts';
 
 const forms: readonly Form[] = ['plain', 'base64'];
 const deviceId = '796ACD8C00010203A4A5A6A7A8A9AAAB';
@@ -356,6 +356,47 @@ test('451 leads the phone to the proxy, not to the server that it names', async 
       [451, 'https://mail.example.org/Microsoft-Server-ActiveSync'],
     );
   }
+});
+
+test('a phone whose server has no policy is content with that, and asks for changes under every key but 0', async (t) => {
+  const asked: string[] = [];
+  const answers = [
+    onlyStatus('FolderSync', 142),
+    onlyStatus(
+      'Provision',
+      1,
+      element('Provision:Policies', element('Provision:Policy', element('Provision:Status', '2'))),
+    ),
+    onlyStatus('FolderSync', 1),
+    ...['1', '2'].map((key) =>
+      element(
+        'AirSync:Sync',
+        element('AirSync:Collections', element('AirSync:Collection', element('AirSync:SyncKey', key))),
+      ),
+    ),
+  ];
+  const { url } = await serve(t, async (req, res) => {
+    const root = await decode(req);
+    const collection = find(root, 'Collections', 'Collection');
+    const wantsChanges = find(collection, 'GetChanges') !== undefined;
+    asked.push(`${req.url?.replace(/&.*/, '')} ${text(collection, 'SyncKey')} ${wantsChanges}`);
+    res.setHeader('content-type', 'application/vnd.ms-sync.wbxml');
+    const answer = answers[asked.length - 1] as Element;
+    for await (const piece of encode(answer)) res.write(piece);
+    res.end();
+  });
+  const phone = phoneOf(t, { url: `${url}/SOGo${easPath}`, keepsConnections: false });
+  assert.equal(text((await phone.folderSync()).body, 'Status'), '1');
+  await phone.sync('1');
+  await phone.sync('1');
+  const path = `/SOGo${easPath}?Cmd=`;
+  assert.deepEqual(asked, [
+    `${path}FolderSync undefined false`,
+    `${path}Provision undefined false`,
+    `${path}FolderSync undefined false`,
+    `${path}Sync 0 false`,
+    `${path}Sync 1 true`,
+  ]);
 });
 
 setFlagsFromString('--expose-gc');

@@ -44,6 +44,22 @@ const sharedPostgres = async (): Promise<{ url: string; stop(): Promise<void> }>
   return url === undefined ? startTemporaryPostgres() : { url, stop: async () => {} };
 };
 
+/** A database for a part that is not Muster's; `stop` drops it. */
+export const openDatabase = async (): Promise<{ url: string; stop(): Promise<void> }> => {
+  const postgres = await sharedPostgres();
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  const url = await ensureDatabase(postgres.url, name);
+  return {
+    url,
+    async stop() {
+      const admin = openSql(postgres.url, { max: 1 });
+      await admin`drop database if exists ${admin(name)} with (force)`;
+      await admin.end();
+      await postgres.stop();
+    },
+  };
+};
+
 /** Starts what a test file needs. Tests that need no job queue still get one; it connects on first use. */
 export const startServers = async (options: { clock?: Clock; log?: Logger } = {}): Promise<Servers> => {
   const log = options.log ?? testLog;

@@ -3,7 +3,19 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { basic, easBody, healthy, openFeed, openProxy, openStage, raw, syncTarget } from '../stage.ts';
+import { connect as connectTls } from 'node:tls';
+import { makeCertificate } from '../own-certificate.ts';
+import {
+  basic,
+  easBody,
+  healthy,
+  openFeed,
+  openProxy,
+  openStage,
+  raw,
+  readAll,
+  syncTarget,
+} from '../stage.ts';
 
 const auth = `Authorization: ${basic('alice')}\r\n`;
 const head = (more = '', line = `POST ${syncTarget} HTTP/1.1`) => `${line}\r\nHost: x\r\n${auth}${more}\r\n`;
@@ -146,6 +158,28 @@ test('a connection that the mail server closes between two requests is not used 
   assert.equal(sockets.length, 2);
 });
 
+test('a mail server that ends connections behind its answers without saying so gets a new one for each request', async (t) => {
+  const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+  const used = new Set<Socket>();
+  const answerOnce = (socket: Socket) => {
+    // What comes over a connection that it has given up is lost.
+    if (used.has(socket)) return socket.destroy();
+    used.add(socket);
+    return socket.write(ok);
+  };
+  const ended = (socket: Socket) => socket.end(ok);
+  const { proxy, sockets } = await openScripted(t, ended, answerOnce, answerOnce);
+  let now = 1_000;
+  t.mock.method(performance, 'now', () => now);
+  const status = async () => statuses(await all(proxy.port, last))[0];
+  assert.equal(await status(), '200');
+  if (!sockets[0]?.destroyed) await once(sockets[0] as Socket, 'close');
+  assert.deepEqual([await status(), await status(), sockets.length], ['200', '200', 3]);
+  // One that it kept for a second shows that it keeps them.
+  now += 1_000;
+  assert.deepEqual([await status(), await status(), sockets.length], ['200', '200', 3]);
+});
+
 test('HTTP/1.0 is answered without chunks and closed; nothing but the path asked for is sent on', async (t) => {
   const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n';
   const { proxy, received } = await openScripted(t, chunked);
@@ -153,6 +187,23 @@ test('HTTP/1.0 is answered without chunks and closed; nothing but the path asked
   assert.match(answer, /^HTTP\/1.1 200 OK\r\n(?:(?!transfer-encoding)[^\r]+\r\n)+\r\nabc$/);
   assert.match(answer, /\r\nconnection: close\r\n/);
   assert.ok(received().startsWith(`POST ${syncTarget} HTTP/1.1\r\nhost: 127.0.0.1:`));
+});
+
+test('over TLS a client names the HTTP that it speaks, the older one too, and one that speaks neither gets no handshake', async (t) => {
+  const { certFile, keyFile, cert } = makeCertificate(t, 'serverAuth');
+  const { proxy } = await openStage(t, undefined, { tls: { certFile, keyFile } });
+  const ask = async (protocols: string[], version: string): Promise<string | undefined> => {
+    const socket = connectTls({ port: proxy.port, host: '127.0.0.1', ca: cert, ALPNProtocols: protocols });
+    socket.write(
+      head('Content-Length: 0\r\nConnection: close\r\n', `POST ${syncTarget} HTTP/${version}`),
+      'latin1',
+    );
+    const text = (await readAll(socket)).toString('latin1');
+    return `${socket.alpnProtocol} ${statuses(text)}`;
+  };
+  assert.equal(await ask(['http/1.0'], '1.0'), 'http/1.0 200');
+  assert.equal(await ask(['h2', 'http/1.0', 'http/1.1'], '1.1'), 'http/1.1 200');
+  await assert.rejects(ask(['h2'], '1.1'), /alert no application protocol/);
 });
 
 test('a client that waits for 100 is asked for its body once nothing else refuses it, and only then', async (t) => {

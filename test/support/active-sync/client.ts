@@ -8,12 +8,12 @@ import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingM
 import { type AgentOptions, request as httpsRequest, Agent as TlsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Form, writeLine } from './query.ts';
+import { easPath, type Form, writeLine } from './query.ts';
 import { all, decode, find, type Look, type ReadElement, text } from './read-wbxml.ts';
 import { type Element, element, encode, encodedLength, type Opaque } from './wbxml.ts';
 
 export interface ClientSettings {
-  /** Origin of the server. */
+  /** Origin of the server, or all of its ActiveSync URL where the path is not the usual one. */
   readonly url: string;
   readonly user: string;
   readonly password: string;
@@ -22,6 +22,8 @@ export interface ClientSettings {
   readonly form: Form;
   /** 14.1 when not given. */
   readonly version?: string;
+  /** False: a connection for each request, for servers that end it without a word. True when not given. */
+  readonly keepsConnections?: boolean;
   /** Whom to trust, and the certificate to show. */
   readonly tls?: Pick<AgentOptions, 'ca' | 'cert' | 'key'>;
 }
@@ -42,10 +44,16 @@ export interface Manner {
   readonly look?: Look;
 }
 
+/** How Provision ended. */
+export type Provisioned = 'provisioned' | 'no policy' | 'wiped';
+
 export interface Client {
   readonly options: (hasCredential?: boolean) => Promise<Answer>;
-  /** Both steps of Provision; says `wiped` when the server ordered a wipe and this device obeyed. */
-  readonly provision: () => Promise<'provisioned' | 'wiped'>;
+  /**
+   * Both steps of Provision; the first alone when the server has no policy. Says `wiped` when the server ordered a wipe
+   * and this device obeyed.
+   */
+  readonly provision: () => Promise<Provisioned>;
   readonly folderSync: () => Promise<Answer>;
   /** Synchronises a folder, from the start when it never did. `wait` holds the request. */
   readonly sync: (folderId: string, how?: SyncManner) => Promise<Answer>;
@@ -79,7 +87,7 @@ type Exchange = Client['exchange'];
 export const openClient = (settings: ClientSettings): Client => {
   const memory: Memory = { policyKey: 0, folderKey: '0', syncKeys: new Map() };
   const agent = new (settings.url.startsWith('https:') ? TlsAgent : Agent)({
-    keepAlive: true,
+    keepAlive: settings.keepsConnections ?? true,
     ...settings.tls,
   });
   const exchange: Exchange = (command, root, manner = {}) =>
@@ -139,7 +147,7 @@ const provisionBy = async (
   exchange: Exchange,
   memory: Memory,
   settings: ClientSettings,
-): Promise<'provisioned' | 'wiped'> => {
+): Promise<Provisioned> => {
   memory.policyKey = 0;
   const offer = await exchange(
     'Provision',
@@ -150,6 +158,8 @@ const provisionBy = async (
     await exchange('Provision', element('Provision:Provision', obeyed));
     return 'wiped';
   }
+  // MS-ASPROV 2.2.2.54.2: 2 is that there is no policy for this client, and then there is nothing to acknowledge.
+  if (text(offer.body, 'Policies', 'Policy', 'Status') === '2') return 'no policy';
   memory.policyKey = keyIn(offer);
   const key = element('Provision:PolicyKey', String(memory.policyKey));
   const acknowledged = await exchange(
@@ -190,6 +200,8 @@ const syncOf = (folderId: string, key: string, commands: readonly Element[], wai
         'AirSync:Collection',
         element('AirSync:SyncKey', key),
         element('AirSync:CollectionId', folderId),
+        // MS-ASCMD 2.2.3.79: implied by any key but 0, with which it is not allowed; some servers want to read it.
+        ...(key === '0' ? [] : [element('AirSync:GetChanges')]),
         ...(commands.length > 0 ? [element('AirSync:Commands', ...commands)] : []),
       ),
     ),
@@ -245,7 +257,7 @@ const authorization = ({ user, password }: ClientSettings): Record<string, strin
 
 const optionsOf = (settings: ClientSettings, hasCredential: boolean): Head => ({
   method: 'OPTIONS',
-  target: '/Microsoft-Server-ActiveSync',
+  target: easPath,
   headers: hasCredential ? authorization(settings) : {},
 });
 
@@ -279,7 +291,13 @@ const dial = async (
   { signal, look }: Manner,
 ): Promise<Answer> => {
   const send = url.startsWith('https:') ? httpsRequest : httpRequest;
-  const req = send(new URL(target, url), { method, agent, headers, ...(signal ? { signal } : {}) });
+  const { origin, pathname } = new URL(url);
+  const req = send(origin + (pathname === '/' ? target : target.replace(easPath, pathname)), {
+    method,
+    agent,
+    headers,
+    ...(signal ? { signal } : {}),
+  });
   const answered = once(req, 'response') as Promise<[IncomingMessage]>;
   if (root === null) req.end();
   // Whoever answers early may stop reading: the answer says why, not the broken pipe.

@@ -16,7 +16,17 @@ const pages: readonly (readonly [page: number, namespace: string, elements: stri
   [
     2,
     'Email',
-    '- - - - - - - - - - DateReceived - DisplayTo Importance MessageClass Subject Read To Cc From',
+    '- - - - - - - - - - DateReceived - DisplayTo Importance MessageClass Subject Read To Cc From ReplyTo ' +
+      'AllDayEvent Categories Category DtStamp EndTime InstanceType BusyStatus Location MeetingRequest Organizer ' +
+      'RecurrenceId Reminder ResponseRequested Recurrences Recurrence Type Until Occurrences Interval DayOfWeek ' +
+      'DayOfMonth WeekOfMonth MonthOfYear StartTime Sensitivity TimeZone GlobalObjId ThreadTopic - - - InternetCPID ' +
+      'Flag Status ContentClass FlagType CompleteTime DisallowNewTimeProposal',
+  ],
+  [5, 'Move', 'MoveItems Move SrcMsgId SrcFldId DstFldId Response Status DstMsgId'],
+  [
+    6,
+    'GetItemEstimate',
+    'GetItemEstimate - Collections Collection Class CollectionId - Estimate Response Status',
   ],
   [
     7,
@@ -32,6 +42,17 @@ const pages: readonly (readonly [page: number, namespace: string, elements: stri
       'AlphanumericDevicePasswordRequired',
   ],
   [
+    15,
+    'Search',
+    'Search - Store Name Query Options Range Status Response Result Properties Total EqualTo Value And Or FreeText - ' +
+      'DeepTraversal LongId RebuildResults LessThan GreaterThan - - UserName Password ConversationId',
+  ],
+  [
+    16,
+    'GAL',
+    'DisplayName Phone Office Title Company Alias FirstName LastName HomePhone MobilePhone EmailAddress',
+  ],
+  [
     17,
     'AirSyncBase',
     'BodyPreference Type TruncationSize AllOrNone - Body Data EstimatedDataSize Truncated Attachments Attachment ' +
@@ -42,7 +63,8 @@ const pages: readonly (readonly [page: number, namespace: string, elements: stri
     'Settings',
     'Settings Status Get Set Oof OofState StartTime EndTime OofMessage AppliesToInternal AppliesToExternalKnown ' +
       'AppliesToExternalUnknown Enabled ReplyMessage BodyType DevicePassword Password DeviceInformation Model IMEI ' +
-      'FriendlyName OS OSLanguage PhoneNumber UserInformation EmailAddresses SMTPAddress UserAgent',
+      'FriendlyName OS OSLanguage PhoneNumber UserInformation EmailAddresses SMTPAddress UserAgent ' +
+      'EnableOutboundSMS MobileOperator PrimarySmtpAddress Accounts Account AccountId AccountName UserDisplayName',
   ],
   [
     20,
@@ -54,6 +76,13 @@ const pages: readonly (readonly [page: number, namespace: string, elements: stri
     'ComposeMail',
     'SendMail SmartForward SmartReply SaveInSentItems ReplaceMime - Source FolderId ItemId LongId InstanceId Mime ' +
       'ClientId Status',
+  ],
+  [
+    22,
+    'Email2',
+    'UmCallerID UmUserNotes UmAttDuration UmAttOrder ConversationId ConversationIndex LastVerbExecuted ' +
+      'LastVerbExecutionTime ReceivedAsBcc Sender CalendarType IsLeapMonth AccountId FirstDayOfWeek ' +
+      'MeetingMessageType',
   ],
 ];
 

@@ -4,6 +4,9 @@
  * Source: MS-ASHTTP 2.2.1.1.1.1 (base64 and plain query), 2.2.1.1.1.1.2 (command codes), 2.2.1.1.1.1.3 (parameters).
  */
 
+/** Where servers have ActiveSync (MS-ASHTTP 2.2.1.1.1.1). */
+export const easPath = '/Microsoft-Server-ActiveSync';
+
 const codes = [
   'Sync',
   'SendMail',
@@ -53,7 +56,7 @@ export const writeLine = (
     form === 'plain'
       ? { 'ms-asprotocolversion': line.version, 'x-ms-policykey': String(line.policyKey) }
       : {};
-  return { target: `/Microsoft-Server-ActiveSync?${query}`, headers };
+  return { target: `${easPath}?${query}`, headers };
 };
 
 const plainQuery = ({ command, user, deviceId, deviceType }: RequestLine): string =>
