@@ -358,11 +358,16 @@ const bodyHeaders = ({ values }: ReadHeaders) => ({
 /** A body of up to this size is taken whole before it is sent on: far cheaper than a stream, and most are. */
 const smallBodyBytes = 64 * 1024;
 
-/** The start of a large body, all of a small one. */
-const bytesToSee = ({ framing }: ReadHeaders): number =>
-  'kind' in framing && framing.kind === 'length' && framing.sizeBytes <= smallBodyBytes
+/**
+ * The start of a large body, all of a small one: also of one in chunks, which some mail servers do not read (SOGo), so that
+ * they get it with its length however the network has cut it.
+ */
+const bytesToSee = ({ framing }: ReadHeaders): number => {
+  if ('kind' in framing && framing.kind === 'chunked') return smallBodyBytes;
+  return 'kind' in framing && framing.kind === 'length' && framing.sizeBytes <= smallBodyBytes
     ? framing.sizeBytes
     : peekBytes;
+};
 
 const lookAtEas = ({ exchange, headers, target }: Ruled, { head, isWhole, isSound }: Peeked): Looked => {
   const kind = readEasBody(head, bodyHeaders(headers));

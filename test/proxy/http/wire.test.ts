@@ -68,7 +68,7 @@ const statuses = (answers: string): string[] =>
 
 test('requests sent ahead are answered in their order, byte by byte as well', async (t) => {
   const { mail, proxy } = await openStage(t);
-  const body = easBody('Sync').toString('latin1');
+  const body = `${easBody('Sync').toString('latin1')}and more than the gate has to see`;
   const whole = `${empty}${head(`Content-Length: ${body.length}\r\n`)}${body}\r\n${head('Transfer-Encoding: chunked\r\n')}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n${last}`;
   assert.deepEqual(statuses(await all(proxy.port, whole)), ['200', '200', '200', '200']);
   const socket = connect(proxy.port, '127.0.0.1');
@@ -82,6 +82,8 @@ test('requests sent ahead are answered in their order, byte by byte as well', as
   assert.deepEqual(statuses(text), ['200', '200', '200', '200']);
   const bodies = mail.seen.map((seen) => seen.body.toString('latin1'));
   assert.deepEqual(bodies, ['', body, body, '', '', body, body, '']);
+  // Not every mail server reads chunks: a small body has its length, whether it came in one piece or in many.
+  for (const { headers } of mail.seen) assert.equal(headers['transfer-encoding'], undefined);
 });
 
 test('an answer of any framing reaches the client whole, and its connection is used again where that is safe', async (t) => {
