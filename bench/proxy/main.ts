@@ -16,7 +16,7 @@ import { hasNginx, startNginx } from './nginx.ts';
 
 const devices = 10_000;
 const connections = 64;
-const heldPings = 2_000;
+const heldPings = 5_000;
 const rounds = 5;
 
 interface Contestant {
