@@ -26,7 +26,10 @@ export interface BodySink {
  */
 export type Phase = 'fresh' | 'head' | 'body' | 'answer' | 'discard' | 'idle' | 'closing';
 
-/** The connection that carries it; changed by this folder alone. A record and no closures: there is one for each device. */
+/**
+ * The connection that carries it; changed by this folder alone, but for `closesAfter`. A record and no closures: there is one for
+ * each device.
+ */
 export interface Connection {
   readonly socket: Socket;
   readonly host: {
