@@ -54,9 +54,10 @@ export const start = async (config: ProxyConfig, deps: ProxyDeps): Promise<Runni
   // V8 takes the objects of a request for long-lived ones, for under load many are in flight whenever it looks, and allocates
   // them where only a full collection frees them and all that they point at: a fifth of the proxy's processor time.
   setFlagsFromString('--no-allocation-site-pretenuring');
-  // The heap is small, for verdicts lie outside it, and V8 lets a small one that was quiet for a moment grow by a megabyte or two
-  // between full collections: dozens a minute, and each is a tenth of a second in which requests wait for their turn.
-  setFlagsFromString('--heap-growing-percent=100');
+  // A proxy's heap is small, for verdicts lie outside it, and V8 lets a small one that was quiet for a moment grow by a megabyte
+  // or two between full collections: under load several a second, each of which holds up requests for tens of milliseconds. The
+  // server's heap is another matter.
+  if (!internal) setFlagsFromString('--heap-growing-percent=100');
   if (config.allowAnyServerCertificate)
     log.warn('the certificate of the Muster server is not verified: whoever answers decides who gets mail');
   const instances: RunningInstance[] = [];

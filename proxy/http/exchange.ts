@@ -65,7 +65,7 @@ export const enter = (connection: Connection, phase: Phase): void => {
   connection.since = performance.now();
 };
 
-/** Reads no more for now. */
+/** Stops reading until `resume`. */
 export const pause = (connection: Connection): void => {
   if (connection.isPaused) return;
   connection.isPaused = true;

@@ -1,6 +1,6 @@
 /**
  * dovecot on loopback for a test, with an inbox for each user; and what it shares with sogo.ts, which alone calls it: who runs
- * such programs, and how they are awaited and ended.
+ * such programs, and how they are ended.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { chooseRunAs } from '../../embedded/postgres/run-as.ts';
-import { quietPort } from './port.ts';
+import { quietPort, untilListening } from './port.ts';
 
 /** Whom programs of a test run as. */
 export interface Servant {
@@ -43,24 +43,6 @@ export const ownFolder = (path: string, servant: Servant): string => {
 /** Starts a program in a folder, silently. */
 export const run = (program: string, args: string[], cwd: string, options: object): ChildProcess =>
   spawn(program, args, { cwd, stdio: 'ignore', ...options });
-
-/** Settles once somebody listens there; fails when the program has ended before. */
-export const untilListening = async (port: number, program: ChildProcess): Promise<void> => {
-  let over = false;
-  program.once('exit', () => {
-    over = true;
-  });
-  for (;;) {
-    if (over) throw new Error(`${program.spawnfile} ended before it listened`);
-    const socket = connect(port, '127.0.0.1');
-    const [event] = await Promise.race([
-      once(socket, 'connect').then(() => ['connect']),
-      once(socket, 'error').then(() => ['error']),
-    ]).catch(() => ['error']);
-    socket.destroy();
-    if (event === 'connect') return;
-  }
-};
 
 export const isRunning = ({ exitCode, signalCode }: ChildProcess): boolean =>
   exitCode === null && signalCode === null;

@@ -5,10 +5,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { quietPort } from './port.ts';
+import { quietPort, untilListening } from './port.ts';
 
 const binary = '/usr/sbin/slapd';
 
@@ -81,23 +80,6 @@ access to * by dn.exact="${bindDn}" read by * none
 export const person = (uid: string, name: string, more = ''): string =>
   `dn: uid=${uid},ou=people,${baseDn}\nobjectClass: inetOrgPerson\nuid: ${uid}\ncn: ${name}\nsn: ${name}\nmail: ${uid}@acme.example\nuserPassword: password of ${uid}\n${more}\n`;
 
-const untilListening = async (port: number, ended: Promise<unknown>): Promise<void> => {
-  let over = false;
-  ended.then(() => {
-    over = true;
-  });
-  for (;;) {
-    if (over) throw new Error('slapd ended before it listened');
-    const socket = connect(port, '127.0.0.1');
-    const [event] = await Promise.race([
-      once(socket, 'connect').then(() => ['connect']),
-      once(socket, 'error').then(() => ['error']),
-    ]).catch(() => ['error']);
-    socket.destroy();
-    if (event === 'connect') return;
-  }
-};
-
 /** Starts a slapd with these entries. */
 export const startSlapd = async (ldif: string): Promise<Slapd> => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-slapd-'));
@@ -117,7 +99,7 @@ export const startSlapd = async (ldif: string): Promise<Slapd> => {
     ['-d', '0', '-f', file, '-h', `ldap://127.0.0.1:${plain}/ ldaps://127.0.0.1:${secure}/`],
     { stdio: 'ignore' },
   );
-  await untilListening(secure, once(child, 'exit'));
+  await untilListening(secure, child);
   const fingerprint = execFileSync(
     'openssl',
     ['x509', '-in', 'server.pem', '-noout', '-fingerprint', '-sha256'],
